@@ -1,0 +1,186 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/robot.h"
+#include "env/observation.h"
+#include "env/terms.h"
+#include "motion/pool.h"
+
+namespace twist {
+
+/// How episodes begin.
+struct ResetSettings {
+  double stand_share = 0.2;  ///< share that begins with the first frame of a trajectory, where the robot stands
+  double q = 0.04;           ///< standard deviations of the start noise: joints, rad
+  double qd = 0.2;           ///< rad/s
+  double lin_vel = 0.1;      ///< m/s
+  double ang_vel = 0.15;     ///< rad/s
+  double tilt = 0.02;        ///< rad
+  std::vector<double> friction = {0.5, 1.2};  ///< range of the sole friction, drawn for every episode
+
+  template <class V>
+  void visit(V&& field) {
+    field("stand_share", stand_share, Valid(0, 1), "share of episodes that begin standing");
+    field("q", q, Valid(0, 1), "start noise of the joints, rad");
+    field("qd", qd, Valid(0, 5), "start noise of the joint velocities, rad/s");
+    field("lin_vel", lin_vel, Valid(0, 3), "start noise of the pelvis velocity, m/s");
+    field("ang_vel", ang_vel, Valid(0, 5), "start noise of the pelvis rotation, rad/s");
+    field("tilt", tilt, Valid(0, 1), "start noise of the pelvis tilt, rad");
+    field("friction", friction, Valid(0.05, 5), "range of the sole friction");
+  }
+};
+
+struct EnvSettings {
+  SimSettings sim;
+  ResetSettings reset;
+  TerminationSettings termination;
+  std::string action_mode = "reference_residual";
+  double action_clip = 4;
+  double episode_s = 10;
+  int lookahead = 5;                     ///< frames
+  double fall_reward = -1;               ///< once, at a fall
+  std::map<std::string, double> rewards; ///< weights of reward_terms(); those not named have weight 0
+
+  template <class V>
+  void visit(V&& field) {
+    field("sim", sim, Valid(), "physics");
+    field("reset", reset, Valid(), "how episodes begin");
+    field("termination", termination, Valid(), "how episodes end");
+    field("action_mode", action_mode, Valid{"reference_residual", "default_offset"},
+          "what the action is added to: the reference with its feed-forward, or the default pose");
+    field("action_clip", action_clip, Valid(0.1, 100), "largest action");
+    field("episode_s", episode_s, Valid(0.1, 1000), "longest episode in s");
+    field("lookahead", lookahead, Valid(0, 100), "how many frames ahead the policy sees the reference");
+    field("fall_reward", fall_reward, Valid(-1000, 0), "reward of a fall, once");
+    field("rewards", rewards, Valid(-1000, 1000), "weights of the reward terms, per second");
+  }
+};
+
+/// What happened since the last call of `take_statistics`, summed over environments in their order.
+struct EnvStatistics {
+  std::int64_t steps = 0, episodes = 0, quarantined = 0;
+  double reward = 0, velocity_error = 0, yaw_rate_error = 0;  // sums over steps
+  double episode_steps = 0;                                   // sum over ended episodes
+  std::vector<double> terms;                                  // (terms) weighted sums over steps
+  std::vector<std::int64_t> causes;                           // (kNumCauses)
+};
+
+/// Phases of a step, for the profile.
+enum class Phase { kAct, kSimulate, kMeasure, kJudge, kReset };
+constexpr int kNumPhases = 5;
+extern const char* const kPhaseNames[kNumPhases];
+
+/// Thousands of simulated robots that track references. Every environment is a row of state; each worker thread has
+/// one scratch mjModel and mjData. All of a step happens in one call: act, simulate, judge, reset, observe.
+///
+/// Results depend on (settings, seed, actions) only, not on threads or order. Different environments may be stepped
+/// from different threads at the same time, each thread with its own `worker` number.
+class Env {
+ public:
+  Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings, std::shared_ptr<const MotionPool> pool,
+      int num_envs, int num_workers, std::uint64_t seed);
+
+  int num_envs() const { return num_envs_; }
+  int num_workers() const { return static_cast<int>(scratch_.size()); }
+  const Robot& robot() const { return *robot_; }
+  const EnvSettings& settings() const { return settings_; }
+  const ObservationLayout& layout() const { return layout_; }
+
+  /// Steps one environment with `action` (actions). Fills its rows of the buffers below.
+  void step(int env, int worker, const float* action);
+
+  /// Begins an episode at a given place of the reference, with the start noise of training.
+  void reset_at(int env, int worker, int stream, int frame);
+
+  /// Begins an episode of the evaluation protocol at frame 0 of a stream: default pose with joints +-0.05 rad, any
+  /// heading, base twist +-0.1, nominal friction, lowest sole point on the floor.
+  void reset_standing(int env, int worker, int stream);
+
+  // results of the last step, owned here
+  std::vector<float> observation;        // (envs, observations) of the state after a possible reset
+  std::vector<float> final_observation;  // (envs, observations) before the reset; valid where cause is not kNone
+  std::vector<float> reward;             // (envs)
+  std::vector<Cause> cause;              // (envs) why the episode ended in this step
+
+  EnvStatistics take_statistics();
+
+  /// Time spent in each phase by all workers since construction, s; counted while `profiling` is set.
+  bool profiling = false;
+  std::vector<double> profile() const;
+
+  /// Physics state of one environment: mjSTATE_INTEGRATION, as long as `state_size()`.
+  double* state(int env) { return states_.data() + std::size_t(env) * state_size_; }
+  int state_size() const { return state_size_; }
+  const mjModel* model(int worker) const { return scratch_[worker].model.get(); }
+
+  /// Everything needed to continue exactly, as numbers: (envs, record_size()).
+  int record_size() const;
+  void save(double* records) const;
+  void load(const double* records);
+
+  /// Body state after the last step of one environment, for evaluation.
+  struct Pose {
+    Vec3 lin_vel;  // heading frame
+    double yaw_rate, height, tilt;
+  };
+  const Pose& pose(int env) const { return poses_[env]; }
+
+  /// Where environment `env` is in its reference.
+  ReferenceView reference(int env) const { return pool_->at(episodes_[env].stream, episodes_[env].frame); }
+
+ private:
+  // what an environment remembers beside its physics
+  struct Episode {
+    int stream = 0, frame = 0;  // place in the reference
+    int steps = 0;              // since the beginning
+    int limit = 0;              // steps at which it ends
+    std::uint32_t count = 0;    // episodes so far: the step of the random stream
+    double friction = 1;
+    Vec3 feet[2];               // world positions after the last step
+  };
+  struct Scratch {
+    ModelPtr model;
+    DataPtr data;
+    BodyState body;
+    double profile[kNumPhases] = {};  // s
+  };
+
+  void reset(int env, int worker);
+  Random begin(int env, int stream, int frame, double friction, Purpose purpose);
+  void place(int env, int worker, Random& random);
+  void settle(int env, int worker);
+  void set_targets(const Episode& episode, Scratch& scratch, const float* action) const;
+  void set_friction(Scratch& scratch, double friction) const;
+  void measure(int env, Scratch& scratch);
+  void observe(int env, const Scratch& scratch, float* out) const;
+  StepView view(int env, const Scratch& scratch) const;
+  double judge(int env, const Scratch& scratch);
+  ReferenceView reference_at(const Episode& episode, int ahead) const;
+
+  std::shared_ptr<const Robot> robot_;
+  EnvSettings settings_;
+  std::shared_ptr<const MotionPool> pool_;
+  int num_envs_;
+  std::uint64_t seed_;
+  ObservationLayout layout_;
+  FrameLayout frame_layout_;
+  std::vector<double> weights_;  // (terms)
+  std::vector<int> sole_geoms_;
+  std::vector<int> geom_side_;   // (geoms) 0 left sole, 1 right sole, -1 else
+
+  std::vector<Scratch> scratch_;      // (workers)
+  int state_size_;
+  std::vector<double> states_;        // (envs, state_size)
+  std::vector<Episode> episodes_;     // (envs)
+  std::vector<float> actions_;        // (envs, actions) the last ones
+  std::vector<float> before_;         // (envs, actions) the ones before
+  std::vector<Pose> poses_;           // (envs)
+  std::vector<EnvStatistics> sums_;   // (envs)
+};
+
+}  // namespace twist

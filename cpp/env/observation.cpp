@@ -1,0 +1,140 @@
+#include "env/observation.h"
+
+#include <algorithm>
+
+namespace twist {
+namespace {
+
+void command(const StepView& v, float* out) { std::copy_n(v.now.command, 3, out); }
+
+void write(const Vec3& vector, float* out) {
+  for (int axis = 0; axis < 3; ++axis) out[axis] = static_cast<float>(vector[axis]);
+}
+
+void gravity(const StepView& v, float* out) { write(v.body.gravity, out); }
+
+void gyro(const StepView& v, float* out) { write(v.body.gyro, out); }
+
+void lin_vel(const StepView& v, float* out) { write(v.body.lin_vel, out); }
+
+void lin_vel_error(const StepView& v, float* out) {
+  for (int axis = 0; axis < 3; ++axis) {
+    out[axis] = static_cast<float>(v.body.lin_vel[axis]) - v.now.frame[v.layout.lin_vel() + axis];
+  }
+}
+
+void height_error(const StepView& v, float* out) {
+  out[0] = static_cast<float>(v.body.height) - v.now.frame[v.layout.height()];
+}
+
+void joint_error(const StepView& v, float* out) {
+  for (int i = 0; i < v.layout.joints; ++i) out[i] = static_cast<float>(v.body.q[i]) - v.now.frame[v.layout.q() + i];
+}
+
+void joint_velocity_error(const StepView& v, float* out) {
+  for (int i = 0; i < v.layout.joints; ++i) {
+    out[i] = 0.1f * (static_cast<float>(v.body.qd[i]) - v.now.frame[v.layout.qd() + i]);
+  }
+}
+
+// the legs of one reference frame, positions about the default pose
+void legs(const StepView& v, const float* frame, float* out) {
+  for (const auto& leg : v.robot.leg_joints) {
+    for (const int joint : leg) *out++ = frame[v.layout.q() + joint] - static_cast<float>(v.robot.q_default[joint]);
+  }
+}
+
+void reference_legs(const StepView& v, float* out) { legs(v, v.now.frame, out); }
+
+void reference_legs_ahead(const StepView& v, float* out) { legs(v, v.ahead.frame, out); }
+
+void reference_leg_velocity(const StepView& v, float* out) {
+  for (const auto& leg : v.robot.leg_joints) {
+    for (const int joint : leg) *out++ = 0.1f * v.now.frame[v.layout.qd() + joint];
+  }
+}
+
+void foot_error(const StepView& v, float* out) {
+  for (int side = 0; side < 2; ++side) {
+    for (int axis = 0; axis < 3; ++axis) {
+      *out++ = 5.0f * (static_cast<float>(v.body.feet[side][axis]) - v.now.feet[3 * side + axis]);
+    }
+  }
+}
+
+void planned_contact(const StepView& v, float* out) { std::copy_n(v.now.frame + v.layout.contact(), 2, out); }
+
+void planned_contact_ahead(const StepView& v, float* out) { std::copy_n(v.ahead.frame + v.layout.contact(), 2, out); }
+
+void measured_contact(const StepView& v, float* out) {
+  for (int side = 0; side < 2; ++side) out[side] = v.body.load[side] > 5.0 ? 1.0f : 0.0f;
+}
+
+void last_action(const StepView& v, float* out) { std::copy(v.action.begin(), v.action.end(), out); }
+
+}  // namespace
+
+ObservationLayout::ObservationLayout(const Robot& robot) {
+  const int joints = robot.num_joints(), actions = robot.num_actions();
+  blocks_ = {
+      {"command", 3, Mirror::kCommand, command},
+      {"gravity", 3, Mirror::kPolar, gravity},
+      {"gyro", 3, Mirror::kAxial, gyro},
+      {"lin_vel", 3, Mirror::kPolar, lin_vel},
+      {"lin_vel_error", 3, Mirror::kPolar, lin_vel_error},
+      {"height_error", 1, Mirror::kScalar, height_error},
+      {"joint_error", joints, Mirror::kJoints, joint_error},
+      {"joint_velocity_error", joints, Mirror::kJoints, joint_velocity_error},
+      {"reference_legs", 12, Mirror::kLegs, reference_legs},
+      {"reference_leg_velocity", 12, Mirror::kLegs, reference_leg_velocity},
+      {"reference_legs_ahead", 12, Mirror::kLegs, reference_legs_ahead},
+      {"foot_error", 6, Mirror::kFeet, foot_error},
+      {"planned_contact", 2, Mirror::kFootPair, planned_contact},
+      {"planned_contact_ahead", 2, Mirror::kFootPair, planned_contact_ahead},
+      {"measured_contact", 2, Mirror::kFootPair, measured_contact},
+      {"last_action", actions, Mirror::kActions, last_action},
+  };
+
+  // the mirror map, block by block
+  const auto add = [&](int source, double sign) {
+    mirror_source.push_back(width_ + source);
+    mirror_sign.push_back(static_cast<float>(sign));
+  };
+  std::vector<int> action_source;
+  std::vector<float> action_sign;
+  action_mirror(robot, &action_source, &action_sign);
+  for (const auto& block : blocks_) {
+    const double polar[3] = {1, -1, 1};
+    for (int i = 0; i < block.width; ++i) {
+      switch (block.mirror) {
+        case Mirror::kScalar: add(i, 1); break;
+        case Mirror::kPolar: add(i, polar[i]); break;
+        case Mirror::kAxial: add(i, -polar[i]); break;
+        case Mirror::kCommand: add(i, i == 0 ? 1 : -1); break;
+        case Mirror::kJoints: add(robot.mirror_joint[i], robot.mirror_sign[i]); break;
+        case Mirror::kLegs: add((i + 6) % 12, robot.mirror_sign[robot.leg_joints[i / 6][i % 6]]); break;
+        case Mirror::kFeet: add((i + 3) % 6, polar[i % 3]); break;
+        case Mirror::kFootPair: add(1 - i, 1); break;
+        case Mirror::kActions: add(action_source[i], action_sign[i]); break;
+      }
+    }
+    width_ += block.width;
+  }
+}
+
+void ObservationLayout::fill(const StepView& view, float* out) const {
+  for (const auto& block : blocks_) {
+    block.fill(view, out);
+    out += block.width;
+  }
+}
+
+void action_mirror(const Robot& robot, std::vector<int>* source, std::vector<float>* sign) {
+  for (const int joint : robot.acted_joints) {
+    const auto& acted = robot.acted_joints;
+    source->push_back(static_cast<int>(std::find(acted.begin(), acted.end(), robot.mirror_joint[joint]) - acted.begin()));
+    sign->push_back(static_cast<float>(robot.mirror_sign[joint]));
+  }
+}
+
+}  // namespace twist

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/robot.h"
+#include "base/rotation.h"
+#include "motion/pool.h"
+
+namespace twist {
+
+/// The measured body at one control step.
+struct BodyState {
+  std::span<const double> q, qd;  // (joints) rad, rad/s
+  double height = 0;              // pelvis above the floor, m
+  Eigen::Quaterniond quat_wb;     // pelvis
+  Vec3 gravity;                   // projected gravity, base frame, unit vector
+  Vec3 gyro;                      // base frame, rad/s
+  Vec3 lin_vel;                   // pelvis, heading frame, m/s
+  Vec3 feet[2];                   // relative to the pelvis, heading frame; z above the floor, m
+  Vec3 foot_vel[2];               // world axes, m/s
+  double load[2] = {0, 0};        // normal force on each foot, N
+  std::span<const double> torque; // (joints) N m
+};
+
+/// All that observation and reward terms may look at.
+struct StepView {
+  const Robot& robot;
+  const BodyState& body;
+  ReferenceView now;            // the reference at this step
+  ReferenceView ahead;          // the reference `lookahead` frames later
+  FrameLayout layout;
+  std::span<const float> action, last_action;  // (actions)
+};
+
+/// How a block of the observation looks in a mirror.
+enum class Mirror { kScalar, kPolar, kAxial, kCommand, kJoints, kLegs, kFeet, kFootPair, kActions };
+
+/// One named block of the observation: its width and the function that fills it.
+struct ObservationBlock {
+  std::string name;
+  int width;
+  Mirror mirror;
+  void (*fill)(const StepView& view, float* out);
+};
+
+/// The teacher's observation as data: blocks in order, with their mirror map.
+class ObservationLayout {
+ public:
+  explicit ObservationLayout(const Robot& robot);
+
+  int width() const { return width_; }
+  const std::vector<ObservationBlock>& blocks() const { return blocks_; }
+
+  /// Fills all blocks into `out` (width).
+  void fill(const StepView& view, float* out) const;
+
+  /// mirrored[i] = sign[i] * observation[source[i]].
+  std::vector<int> mirror_source;  // (width)
+  std::vector<float> mirror_sign;  // (width)
+
+ private:
+  std::vector<ObservationBlock> blocks_;
+  int width_ = 0;
+};
+
+/// The mirror map of actions, as for observations.
+void action_mirror(const Robot& robot, std::vector<int>* source, std::vector<float>* sign);
+
+}  // namespace twist

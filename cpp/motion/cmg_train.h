@@ -1,0 +1,129 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/parallel.h"
+#include "motion/cmg.h"
+#include "motion/cmg_data.h"
+#include "motion/cmg_unroll.h"
+
+namespace twist {
+
+/// How a CMG is trained.
+struct CmgTrainSettings {
+  int iterations = 1000;        ///< optimiser steps
+  int batch = 1024;             ///< windows in one step
+  int unroll_min = 4;           ///< frames generated from the start of a window, at first
+  int unroll_max = 32;          ///< and at last
+  double unroll_growth = 0.75;  ///< share of the iterations during which the unroll grows
+  double learning_rate = 1e-3;
+  int warmup = 50;               ///< iterations until the full learning rate
+  double final_lr_share = 0.02;  ///< of the learning rate, reached by a cosine
+  double noise = 0.03;           ///< perturbation of the start, normalised
+  double noise_share = 0.7;      ///< share of windows with a perturbed start
+  double teacher_forcing = 0.0;  ///< probability of continuing from the true frame, at first
+  double teacher_forcing_decay = 0.995;  ///< factor per iteration
+  double teacher_forcing_floor = 0.0;    ///< lowest probability
+  double huber_beta = 0.3;            ///< where the loss turns from squared to absolute, normalised
+  double grad_clip = 1.0;             ///< largest norm of the gradient
+  double transition_share = 1.0 / 3;  ///< windows around a change between standing and moving
+  double mirror_share = 0.5;          ///< windows that are mirrored
+  double held_out_share = 0.1;        ///< streams kept for `held_out`
+  int shards = 4;  ///< parts of a batch; results depend on it, but not on the threads
+  int seed = 1;
+
+  template <class V>
+  void visit(V&& field) {
+    field("iterations", iterations, Valid(1, 1e8), "optimiser steps");
+    field("batch", batch, Valid(1, 1e6), "windows in one step");
+    field("unroll_min", unroll_min, Valid(1, 1000), "frames generated in a window, at first");
+    field("unroll_max", unroll_max, Valid(1, 1000), "frames generated in a window, at last");
+    field("unroll_growth", unroll_growth, Valid(0, 1), "share of the iterations in which it grows");
+    field("learning_rate", learning_rate, Valid(0, 1), "peak learning rate of Adam");
+    field("warmup", warmup, Valid(0, 1e6), "iterations until the peak learning rate");
+    field("final_lr_share", final_lr_share, Valid(0, 1), "share of the peak at the end (cosine)");
+    field("noise", noise, Valid(0, 10), "perturbation of the start, normalised");
+    field("noise_share", noise_share, Valid(0, 1), "share of windows with a perturbed start");
+    field("teacher_forcing", teacher_forcing, Valid(0, 1), "probability of true frames, at first");
+    field("teacher_forcing_decay", teacher_forcing_decay, Valid(0, 1), "its factor per iteration");
+    field("teacher_forcing_floor", teacher_forcing_floor, Valid(0, 1), "its lowest value");
+    field("huber_beta", huber_beta, Valid(1e-6, 100), "where the loss becomes linear, normalised");
+    field("grad_clip", grad_clip, Valid(1e-6, 1e6), "largest norm of the gradient");
+    field("transition_share", transition_share, Valid(0, 1), "windows near a start or stop");
+    field("mirror_share", mirror_share, Valid(0, 1), "share of mirrored windows");
+    field("held_out_share", held_out_share, Valid(0, 1), "share of streams kept for evaluation");
+    field("shards", shards, Valid(1, 1024), "parts of a batch that are summed in fixed order");
+    field("seed", seed, Valid(0, 2147483647), "seed of weights, windows and noise");
+  }
+};
+
+/// What one optimiser step did.
+struct CmgUpdate {
+  int iteration = 0;     ///< steps taken so far, this one included
+  double loss = 0;       ///< mean smooth-L1 error over windows, frames and varying features
+  double grad_norm = 0;  ///< before clipping
+  double learning_rate = 0;
+  int unroll = 0;   ///< frames
+  int skipped = 0;  ///< steps left out so far because a gradient was not finite
+};
+
+/// Trains a CMG by unrolling it with gradients through all steps.
+///
+/// Everything random is a function of (seed, window, iteration), so a saved state resumes exactly,
+/// and the result does not depend on the number of workers. On "cuda" a batch is one shard.
+class CmgTrainer {
+ public:
+  /// `workers` must outlive the trainer. Throws UserError on settings or data that cannot work.
+  CmgTrainer(const CmgSettings& network, const CmgTrainSettings& settings, Trajectories motion,
+             JointMirror mirror, std::vector<double> lower, std::vector<double> upper,
+             Workers& workers, at::Device device);
+
+  /// One optimiser step. Throws std::runtime_error when the gradient was not finite five times in a
+  /// row.
+  CmgUpdate update();
+
+  /// Free-running error on the held-out streams after each of `horizons` frames: the median over
+  /// streams of the mean square over varying features, normalised. Throws UserError if a stream is
+  /// too short.
+  std::vector<double> held_out(std::span<const int> horizons) const;
+
+  /// What the next update would see and compute, for tests: start (batch, features), truth (unroll,
+  /// batch, features), commands (unroll, batch, 3), loss (), and gradient.<parameter>.
+  State probe();
+
+  /// Everything needed to continue exactly: weights, statistics, moments, iteration.
+  State state() const;
+  void load_state(const State& state);
+
+  /// A copy of the model on the CPU.
+  Cmg model() const;
+  const CmgData& data() const { return data_; }
+  int iteration() const { return iteration_; }
+
+ private:
+  int unroll() const;
+  double learning_rate() const;
+  double teacher_probability() const;
+  CmgBatch make_batch(int first, int count) const;
+  void perturb(Random& random, float* state) const;
+  void compute_shard(int shard, int worker);
+  void compute_gradient();
+  void free_run(std::span<const int> streams, std::span<const int> horizons, float* errors) const;
+  at::Tensor generate_from(const at::Tensor& start, const at::Tensor& commands) const;
+
+  CmgTrainSettings settings_;
+  CmgData data_;
+  Cmg model_;
+  Adam adam_;
+  Workers* workers_;
+  at::Device device_;
+  int shards_;
+  int iteration_ = 0, skipped_ = 0, skipped_in_a_row_ = 0;
+  at::Tensor gradients_;            // (shards, parameters)
+  at::Tensor gradient_;             // (parameters)
+  std::vector<double> losses_;      // (shards)
+  std::vector<CmgUnroll> unrolls_;  // (workers) scratch memory
+};
+
+}  // namespace twist

@@ -1,0 +1,130 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "base/settings.h"
+
+namespace twist {
+
+/// A velocity command in the heading frame.
+struct Command {
+  double vx = 0, vy = 0, wz = 0;  // m/s, m/s, rad/s
+  bool operator==(const Command&) const = default;
+  bool is_zero() const { return vx == 0 && vy == 0 && wz == 0; }
+};
+
+/// Where each part of a reference frame lies in a row of floats. Frames are 50 Hz.
+///
+///   q (n) rad | qd (n) rad/s | pelvis height m | projected gravity in the base frame (3) |
+///   linear velocity in the heading frame (3) m/s | angular velocity in the base frame (3) rad/s |
+///   planned share of the load on the left and right foot (2), summing to 1 (0 and 0 in flight)
+struct FrameLayout {
+  int joints;
+  int q() const { return 0; }
+  int qd() const { return joints; }
+  int height() const { return 2 * joints; }
+  int gravity() const { return 2 * joints + 1; }
+  int lin_vel() const { return 2 * joints + 4; }
+  int ang_vel() const { return 2 * joints + 7; }
+  int contact() const { return 2 * joints + 10; }
+  int width() const { return 2 * joints + 12; }
+};
+
+/// Which part of the command space, and how it changes over time.
+struct CommandSettings {
+  std::vector<double> vx = {-0.6, 1.1};
+  std::vector<double> vy = {-0.4, 0.4};
+  std::vector<double> wz = {-1.0, 1.0};
+  std::vector<double> hold_s = {2.5, 6.0};  ///< a command is held for a uniform time in this range
+  double stand_share = 0.15;                ///< share of commands that are exactly zero
+  double straight_share = 0.2;              ///< share of pure vx
+  double side_share = 0.08;                 ///< share of pure vy
+  double turn_share = 0.08;                 ///< share of pure wz
+  double drop_share = 0.3;                  ///< share in which one of vy, wz is zero
+
+  template <class V>
+  void visit(V&& field) {
+    field("vx", vx, Valid(-3, 4), "range of the forward velocity in m/s");
+    field("vy", vy, Valid(-2, 2), "range of the lateral velocity in m/s");
+    field("wz", wz, Valid(-4, 4), "range of the yaw rate in rad/s");
+    field("hold_s", hold_s, Valid(0.1, 100), "range of the time a command is held in s");
+    field("stand_share", stand_share, Valid(0, 1), "share of commands that are zero");
+    field("straight_share", straight_share, Valid(0, 1), "share of commands that are pure vx");
+    field("side_share", side_share, Valid(0, 1), "share of commands that are pure vy");
+    field("turn_share", turn_share, Valid(0, 1), "share of commands that are pure wz");
+    field("drop_share", drop_share, Valid(0, 1), "share of commands in which vy or wz is zero");
+  }
+};
+
+/// Draws one command target.
+Command sample_command(const CommandSettings& settings, Random& random);
+
+/// Command targets for many streams over time: (streams, frames).
+struct CommandPlan {
+  int streams = 0, frames = 0;
+  std::vector<Command> targets;  // (streams, frames)
+  const Command& at(int stream, int frame) const { return targets[std::size_t(stream) * frames + frame]; }
+};
+
+/// Every stream stands for a moment, then changes command at random times. Pure function of the arguments.
+CommandPlan random_plan(const CommandSettings& settings, int streams, int frames, std::uint64_t seed);
+
+/// One constant command per stream, from the first frame on.
+CommandPlan constant_plan(std::span<const Command> commands, int frames);
+
+/// Motion of many streams as contiguous rows.
+struct Trajectories {
+  int streams = 0, frames = 0, joints = 0;
+  std::vector<float> rows;      // (streams, frames, FrameLayout::width)
+  std::vector<float> commands;  // (streams, frames, 3) the ramped command in force
+  std::vector<float> targets;   // (streams, frames, 3) the command asked for; empty for recorded motion
+  std::vector<int> lengths;     // (streams) frames that are valid
+
+  Trajectories() = default;
+  Trajectories(int num_streams, int num_frames, int num_joints);
+  int width() const { return FrameLayout{joints}.width(); }
+  float* row(int stream, int frame) { return rows.data() + (std::size_t(stream) * frames + frame) * width(); }
+  const float* row(int stream, int frame) const {
+    return rows.data() + (std::size_t(stream) * frames + frame) * width();
+  }
+  float* command(int stream, int frame) { return commands.data() + (std::size_t(stream) * frames + frame) * 3; }
+  const float* command(int stream, int frame) const {
+    return commands.data() + (std::size_t(stream) * frames + frame) * 3;
+  }
+};
+
+/// Makes reference motion from commands, frame after frame, for many independent streams. The only virtual
+/// interface of the project: the gait library, the CMG and a sine fake for tests implement it.
+class Generator {
+ public:
+  virtual ~Generator() = default;
+
+  virtual int num_joints() const = 0;
+
+  /// Prepares `streams` streams, all standing.
+  virtual void resize(int streams) = 0;
+
+  /// Puts one stream back to standing.
+  virtual void reset(int stream) = 0;
+
+  /// Advances streams [first, first + count) by one frame towards their command targets (count).
+  /// Writes `rows` (count, FrameLayout::width) and the ramped command in force, `commands` (count, 3).
+  /// Disjoint ranges may be advanced from different threads.
+  virtual void advance(int first, int count, const Command* targets, float* rows, float* commands) = 0;
+
+  /// The number of consecutive streams that are cheapest to advance together.
+  virtual int block() const { return 1; }
+};
+
+/// Runs a generator over a whole plan from standing. Results do not depend on the number of workers.
+Trajectories generate(Generator& generator, const CommandPlan& plan, Workers& workers);
+
+/// Reflects a frame (or a command) left to right. `mirror_joint` and `mirror_sign` are those of `Robot`.
+void mirror_frame(std::span<const int> mirror_joint, std::span<const double> mirror_sign, const float* in,
+                  float* out);
+
+}  // namespace twist

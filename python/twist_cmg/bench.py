@@ -1,0 +1,74 @@
+"""Measures speed: `python -m twist_cmg.bench env`."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from . import _C
+from .cli import SUCCESS, Parser, positive, run_command
+from .config import load_config, load_robot
+from .progress import json_line, make_console
+from .references import Motion
+
+_EXAMPLES = """\
+  python -m twist_cmg.bench env --json
+  python -m twist_cmg.bench env --threads 1 env.sim.timestep=0.005 env.sim.decimation=4"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parses the command line, measures, and prints a table or one JSON line."""
+    options = _parser().parse_intermixed_args(list(arguments))
+    flags = {"train.envs": options.envs, "train.threads": options.threads}
+    given = {name: value for name, value in flags.items() if value is not None}
+    overrides = [f"reference.source={options.source}", *options.overrides]
+    config = load_config("teacher", options.config, overrides, given)
+    console = make_console(options.json)
+    workers = _C.Workers(config.train.threads)
+    robot = load_robot(config.robot)
+    pool = Motion(robot, config, workers).training_pool(console.print)
+    result = _C.bench_env(robot, config.env, pool, config.train.envs, workers, options.seconds)
+    if options.json:
+        json_line(json.dumps(result))
+    else:
+        console.print(_table(result))
+    return SUCCESS
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    title = f"{result['envs']} environments, {result['threads']} threads"
+    table = Table("", "", title=title, show_header=False, box=box.SIMPLE)
+    table.add_row("environment steps/s", f"{result['env_steps_per_s']:,.0f}")
+    table.add_row("bare mj_step loop, same steps/s", f"{result['raw_env_steps_per_s']:,.0f}")
+    table.add_row("ratio", f"{result['ratio']:.3f}")
+    for phase, microseconds in result["profile"].items():
+        table.add_row(phase, f"{microseconds:.2f} us per environment step")
+    return table
+
+
+def _parser() -> Parser:
+    parser = Parser("bench", __doc__ or "", _EXAMPLES)
+    parser.add_argument("what", choices=("env",), help="env: the batched simulation")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="section.key=value",
+        help="settings, such as env.sim.timestep",
+    )
+    parser.add_argument("--config", metavar="F", help="YAML file, or name of a shipped one")
+    parser.add_argument("--envs", type=positive, metavar="N", help="environments side by side")
+    parser.add_argument("--threads", type=positive, metavar="N", help="default: all usable cores")
+    parser.add_argument(
+        "--source", default="gait", metavar="S", help="gait (default), cmg or clips"
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="measuring time (10)")
+    parser.add_argument("--json", action="store_true", help="one JSON line on standard output")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))

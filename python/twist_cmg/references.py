@@ -1,0 +1,148 @@
+"""Reference motion for a configuration: from the gait library, a CMG, or recorded clips."""
+
+import hashlib
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import _C, paths
+from .checkpoints import load_checkpoint
+from .clips import clip_files, read_clips
+from .fields import Section
+from .runs import RunFolder
+
+CMG_COPY = "cmg.pt"  # the CMG of a run, beside its configuration
+CLIP_LIST = "clips.json"  # the recorded motion of a run, by content
+
+Command = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What is needed to make reference motion; `cmg_file` only where a CMG is used."""
+
+    robot: _C.Robot
+    config: Section
+    workers: _C.Workers
+    cmg_file: Path | None = None
+
+    def training_pool(self, note: Callable[[str], None]) -> _C.MotionPool:
+        """The motion that the teacher learns to follow; remarks about clips go to `note`."""
+        reference = self.config.reference
+        if reference.source == "clips":
+            made = clip_motion(self.robot, reference.clips, note)
+        else:
+            made = self._generate(reference.source, self._random_plan())
+        return _C.MotionPool(self.robot, made, self.workers)
+
+    def command_pool(self, commands: Sequence[Command], frames: int) -> _C.MotionPool:
+        """Constant commands, one a stream, made by the generator that the evaluation follows."""
+        made = self._generate(evaluation_source(self.config), _plan(commands, frames))
+        return _C.MotionPool(self.robot, made, self.workers)
+
+    def _generate(self, source: str, plan: _C.CommandPlan) -> _C.Trajectories:
+        if source == "cmg":
+            file = self.cmg_file or find_cmg(self.config.reference.cmg)
+            return _C.generate(_C.CmgGenerator(load_cmg(file)), plan, self.workers)
+        return gait_motion(self.robot, self.config.gait, plan, self.workers)
+
+    def _random_plan(self) -> _C.CommandPlan:
+        reference = self.config.reference
+        return _C.random_plan(
+            self.config.commands, reference.streams, reference.frames, reference.seed
+        )
+
+
+def gait_motion(
+    robot: _C.Robot, settings: _C.GaitSettings, plan: _C.CommandPlan, workers: _C.Workers
+) -> _C.Trajectories:
+    """Motion of the gait library whose ground forces a real sole can give."""
+    return _C.generate_balanced(robot, _C.GaitLibrary(robot, settings), plan, workers)
+
+
+def evaluation_source(config: Section) -> str:
+    """The generator that the evaluation follows; recorded clips cannot be told a command."""
+    reference = config.reference
+    if reference.evaluate != "auto":
+        return reference.evaluate
+    return "gait" if reference.source == "clips" else reference.source
+
+
+def needs_cmg(config: Section) -> bool:
+    """Whether training or evaluation uses a CMG."""
+    return "cmg" in (config.reference.source, evaluation_source(config))
+
+
+def find_cmg(name: str) -> Path:
+    """The file of a trained CMG: 'shipped', a checkpoint, or a run folder of `train cmg`."""
+    how = "make one with `python -m twist_cmg.train cmg` and name its folder in reference.cmg"
+    if name == "shipped":
+        file = paths.shipped(CMG_COPY)
+        if not file.is_file():
+            raise ValueError(f"no CMG is shipped with this installation ({file}); {how}")
+        return file
+    path = Path(name)
+    file = path / CMG_COPY if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"there is no trained CMG {file}; {how}")
+    return file
+
+
+def load_cmg(file: Path) -> _C.Cmg:
+    """The network of a CMG file; ValueError if the file is damaged or holds something else."""
+    return _C.Cmg.from_state(load_checkpoint(file, "cmg").policy)
+
+
+def keep_sources(run: RunFolder, config: Section) -> Path | None:
+    """Copies the CMG into a new run folder and notes the clips, so that the run can be repeated."""
+    if config.reference.source == "clips":
+        files = clip_files(config.reference.clips)
+        content = {str(file): _digest(file) for file in files}
+        run.write(CLIP_LIST, json.dumps(content, indent=2) + "\n")
+    if not needs_cmg(config):
+        return None
+    return Path(shutil.copy(find_cmg(config.reference.cmg), run.path / CMG_COPY))
+
+
+def kept_sources(folder: Path, config: Section) -> Path | None:
+    """The CMG copy of a run, if it has one; ValueError if a clip of the run has changed."""
+    listed = folder / CLIP_LIST
+    if config.reference.source == "clips" and listed.is_file():
+        for name, digest in json.loads(listed.read_text()).items():
+            if not Path(name).is_file() or _digest(Path(name)) != digest:
+                raise ValueError(f"the clip {name} is gone or has changed since the run began")
+    copy = folder / CMG_COPY
+    return copy if copy.is_file() else None
+
+
+def clip_motion(
+    robot: _C.Robot, where: Sequence[str], note: Callable[[str], None]
+) -> _C.Trajectories:
+    """Recorded motion as 50-Hz trajectories; a line to `note` about every clip that was cut."""
+    clips, report = read_clips(clip_files(where), robot.joint_names)
+    for line in report:
+        note(line)
+    return _C.clip_trajectories(robot, [clip.as_dict() for clip in clips])
+
+
+def command_grid(settings: Section | _C.EvaluationSettings) -> list[Command]:
+    """Every combination of the velocities of an evaluation section."""
+    return list(itertools.product(settings.vx, settings.vy, settings.wz))
+
+
+def constant_commands(
+    generator: _C.CmgGenerator, commands: Sequence[Command], frames: int, workers: _C.Workers
+) -> _C.Trajectories:
+    """Runs a generator freely under constant commands, one a stream."""
+    return _C.generate(generator, _plan(commands, frames), workers)
+
+
+def _plan(commands: Sequence[Command], frames: int) -> _C.CommandPlan:
+    return _C.constant_plan(list(commands), frames)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

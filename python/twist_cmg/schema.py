@@ -1,0 +1,93 @@
+"""What a configuration contains: C++ settings structs and the few sections that Python reads."""
+
+from . import _C
+from .fields import Field, Section
+
+
+def teacher_schema() -> Section:
+    """Everything `train teacher` can be told, with its default values."""
+    return Section(
+        Field("robot", "str", "g1_29dof", "name of a shipped robot, or path of its YAML file"),
+        _part("reference", _reference(), "where the reference motion comes from"),
+        _part("commands", _C.CommandSettings(), "the velocity commands"),
+        _part("gait", _C.GaitSettings(), "the gait library"),
+        _part("env", _C.EnvSettings(), "the simulated environment"),
+        _part("ppo", _C.PpoSettings(), "the learner"),
+        _part("train", Section(*_teacher_run()), "the run"),
+        _part("evaluation", _C.EvaluationSettings(), "the command grid at the end"),
+    )
+
+
+def cmg_schema() -> Section:
+    """Everything `train cmg` can be told, with its default values."""
+    return Section(
+        Field("robot", "str", "g1_29dof", "name of a shipped robot, or path of its YAML file"),
+        _part("commands", _C.CommandSettings(), "the velocity commands"),
+        _part("gait", _C.GaitSettings(), "the gait library"),
+        _part("data", _motion("gait", ("gait", "clips")), "the motion to learn from"),
+        _part("cmg", _C.CmgSettings(), "the network"),
+        _part("cmg_train", _C.CmgTrainSettings(), "the optimisation"),
+        _part("train", Section(_cmg_total(), *_run()), "the run"),
+        _part("evaluation", _free_running(), "the free-running check at the end"),
+    )
+
+
+SCHEMAS = {"teacher": teacher_schema, "cmg": cmg_schema}
+MAX_SEED = 2**31 - 1
+
+
+def _part(name: str, settings: object, doc: str) -> Field:
+    return Field(name, "settings", settings, doc)
+
+
+def _motion(source: str, sources: tuple[str, ...], *more: Field) -> Section:
+    return Section(
+        Field("source", "str", source, "what makes the motion", choices=sources),
+        *more,
+        Field("clips", "list[str]", [], "recorded motion: a folder, or files", single=True),
+        Field("streams", "int", 512, "independent sequences of motion", 1, 1_000_000),
+        Field("frames", "int", 1000, "length of each at 50 Hz", 100, 1_000_000),
+        Field("seed", "int", 1, "seed of the commands", 0, MAX_SEED),
+    )
+
+
+def _reference() -> Section:
+    cmg = Field("cmg", "str", "shipped", "'shipped', or the path of a trained CMG or its run")
+    grid = ("auto", "gait", "cmg")
+    doc = "what the evaluation follows; auto: the source, or gait for clips"
+    evaluate = Field("evaluate", "str", "auto", doc, choices=grid)
+    return _motion("gait", ("gait", "cmg", "clips"), cmg, evaluate)
+
+
+def _teacher_run() -> list[Field]:
+    return [
+        Field("iterations", "int", 1000, "iterations in all", 1, 10_000_000),
+        Field("seed", "int", 1, "seed of everything random in the run", 0, MAX_SEED),
+        Field("envs", "int", 512, "environments simulated side by side", 1, 1_000_000),
+        Field("film", "bool", True, "film the robot at the end"),
+        *_run(),
+    ]
+
+
+def _cmg_total() -> Field:
+    doc = "iterations in all; 0: as many as cmg_train.iterations, the length of its schedule"
+    return Field("iterations", "int", 0, doc, 0, 10_000_000)
+
+
+def _run() -> list[Field]:
+    return [
+        Field("threads", "int", 0, "worker threads; 0: one for each usable core", 0, 1024),
+        Field("device", "str", "cpu", "where the networks learn", choices=("cpu", "cuda")),
+        Field("checkpoint_every", "int", 100, "iterations between checkpoints", 1, 10_000_000),
+        Field("evaluate_every", "int", 0, "iterations between evaluations; 0: only at the end", 0),
+        Field("keep", "int", 3, "numbered checkpoints kept; 0: all", 0, 10_000_000),
+    ]
+
+
+def _free_running() -> Section:
+    return Section(
+        Field("vx", "list[float]", [-0.5, 0.0, 0.5, 1.0], "forward velocities in m/s", -5, 5),
+        Field("vy", "list[float]", [0.0, 0.3], "lateral velocities in m/s", -5, 5),
+        Field("wz", "list[float]", [0.0, 0.8], "yaw rates in rad/s", -5, 5),
+        Field("seconds", "float", 20.0, "length of each roll-out", 4, 3600),
+    )

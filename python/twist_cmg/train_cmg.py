@@ -1,0 +1,126 @@
+"""Trains the motion generator (CMG) and measures how well it obeys when it runs freely."""
+
+import json
+import math
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from . import _C
+from .checkpoints import Checkpoint, save_checkpoint
+from .cli import FAILED, SUCCESS
+from .evaluation import FRAMES_PER_S
+from .fields import Section, to_dict
+from .loop import Loop, Metrics
+from .progress import Progress
+from .references import CMG_COPY, clip_motion, command_grid, constant_commands, gait_motion
+from .runs import LAST, RunFolder
+from .session import Request, Session, total_iterations
+
+_SETTLE_S = 2  # not measured: the motion starts from standing
+
+Cell = dict[str, float]
+
+
+def train_cmg(request: Request) -> int:
+    """Trains, or continues to train; the exit code."""
+    session = Session(request)
+    trainer = _build(session)
+    with session.begin() as run:
+        done, loop = _iterate(session, trainer, run)
+        if not done:
+            session.say_how_to_resume(run)
+            session.finish(run, run.checkpoints / LAST, {"interrupted": True, **loop.metrics})
+            return FAILED
+        held_out = _held_out(trainer)
+        cells = free_running(trainer.model(), session)
+        answer = {"held_out": held_out, "cells": cells}
+        run.write("evaluation.json", json.dumps(answer, indent=2) + "\n")
+        file = _save_model(session, trainer, run, loop)
+        session.console.print(_table(cells))
+        session.say(f"trained CMG: {file}")
+        worst = max(cell["velocity_error"] for cell in cells)
+        metrics = {**loop.metrics, **held_out, "cmg": str(file), "worst_velocity_error": worst}
+        session.finish(run, run.checkpoints / LAST, metrics)
+    return SUCCESS
+
+
+def free_running(cmg: _C.Cmg, session: Session) -> list[Cell]:
+    """The mean velocity of the generated motion for each command of `evaluation`."""
+    settings = session.config.evaluation
+    commands = command_grid(settings)
+    frames = math.ceil(settings.seconds * FRAMES_PER_S)
+    made = constant_commands(_C.CmgGenerator(cmg), commands, frames, session.workers)
+    first = 2 * session.robot.num_joints + 4  # where the root velocities begin in a row
+    settled = made.rows[:, _SETTLE_S * FRAMES_PER_S :, first : first + 6].mean(axis=1)
+    cells: list[Cell] = []
+    for (vx, vy, wz), moved in zip(commands, settled.tolist(), strict=True):
+        mean = {"mean_vx": moved[0], "mean_vy": moved[1], "mean_wz": moved[5]}
+        error = math.hypot(moved[0] - vx, moved[1] - vy)
+        errors = {"velocity_error": error, "yaw_rate_error": abs(moved[5] - wz)}
+        cells.append({"vx": vx, "vy": vy, "wz": wz, **mean, **errors})
+    return cells
+
+
+def _build(session: Session) -> _C.CmgTrainer:
+    config, robot, workers = session.config, session.robot, session.workers
+    session.say(f"making motion to learn from ({config.data.source})")
+    motion = _motion(config, session)
+    trainer = _C.CmgTrainer(
+        config.cmg, config.cmg_train, motion, robot, workers, config.train.device
+    )
+    if session.resumed is not None:
+        trainer.load_state(session.resumed.state)
+    return trainer
+
+
+def _motion(config: Section, session: Session) -> _C.Trajectories:
+    data = config.data
+    if data.source == "clips":
+        return clip_motion(session.robot, data.clips, session.say)
+    plan = _C.random_plan(config.commands, data.streams, data.frames, data.seed)
+    return gait_motion(session.robot, config.gait, plan, session.workers)
+
+
+def _iterate(session: Session, trainer: _C.CmgTrainer, run: RunFolder) -> tuple[bool, Loop]:
+    config = session.config
+    done = session.resumed.iteration if session.resumed else 0
+
+    def snapshot(iteration: int, metrics: Metrics) -> Checkpoint:
+        state, model = trainer.state(), trainer.model().state()
+        return Checkpoint("cmg", to_dict(config), iteration, 0, state, model)
+
+    def held_out() -> Metrics:
+        return _held_out(trainer)
+
+    total = total_iterations(config)
+    with Progress(session.console, "cmg", total, done) as progress:
+        loop = Loop(run, config.train, total, progress, trainer.update, snapshot, held_out, done)
+        return loop.iterate(), loop
+
+
+def _held_out(trainer: _C.CmgTrainer) -> Metrics:
+    """Errors on motion that was kept back, by the number of frames run freely."""
+    return {f"held_out/{horizon}": error for horizon, error in trainer.held_out().items()}
+
+
+def _save_model(session: Session, trainer: _C.CmgTrainer, run: RunFolder, loop: Loop) -> Path:
+    """cmg.pt: the trained network alone."""
+    model = trainer.model().state()
+    checkpoint = Checkpoint("cmg", to_dict(session.config), loop.iteration, policy=model)
+    file = run.path / CMG_COPY
+    save_checkpoint(checkpoint, file)
+    return file
+
+
+def _table(cells: list[Cell]) -> Table:
+    table = Table(title="free running: mean velocity for each command", box=box.SIMPLE)
+    for head in ("   vx    vy    wz", "mean of each", "velocity error", "yaw rate error"):
+        table.add_column(head, justify="right")
+    for cell in cells:
+        asked = " ".join(f"{cell[axis]:5.2f}" for axis in ("vx", "vy", "wz"))
+        made = " ".join(f"{cell['mean_' + axis]:5.2f}" for axis in ("vx", "vy", "wz"))
+        errors = f"{cell['velocity_error']:.3f}", f"{cell['yaw_rate_error']:.3f}"
+        table.add_row(asked, made, *errors)
+    return table
