@@ -87,7 +87,12 @@ void CmgGenerator::advance_block(int block, int first, int end, const Command* t
     condition[1] = static_cast<float>(target.vy) * command_factor_[1];
     condition[2] = static_cast<float>(target.wz) * command_factor_[2];
   }
-  const at::Tensor changes = model_.network().change(features, conditions);
+
+  // fresh memory would cost more than the arithmetic, so every thread keeps its own
+  thread_local CmgActivations scratch;
+  model_.network().resize(scratch, {size});
+  model_.network().forward(features, conditions, scratch);
+  const at::Tensor& changes = scratch.output[2];
 
   // write the current frames, keep the next ones
   std::vector<float> next(width);

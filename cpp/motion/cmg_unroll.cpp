@@ -77,6 +77,7 @@ double CmgUnroll::compute(const Cmg& model, const CmgBatch& batch, double beta, 
   if (!prediction_.defined()) prediction_ = at::empty({0}, batch.truth.options());
   if (!d_prediction_.defined()) d_prediction_ = at::empty({0}, batch.truth.options());
   prediction_.resize_(batch.truth.sizes());
+  d_prediction_.resize_(batch.truth.sizes());
 
   forward(model, batch);
   const auto sum = at::Reduction::Sum;

@@ -43,7 +43,7 @@ Cmg some_model(std::uint64_t seed = 3) {
   CmgNetwork network(settings, kWidth, at::kCPU);
   network.initialise(seed);
   for (const at::Tensor& view : network.parameters().views()) {
-    if (view.dim() == 3 && view.size(2) == kWidth) view.detach().mul_(3);
+    if (view.dim() == 3 && view.size(2) == kWidth) view.detach().mul_(4);
     if (view.dim() == 1) view.detach().copy_(at::linspace(-0.2, 0.3, view.numel()));
   }
   return Cmg(std::move(network), some_statistics());
@@ -219,7 +219,7 @@ TEST(CmgGenerator, FollowsThePredictionsOfTheModel) {
 TEST(CmgGenerator, RowsAreConsistentAndInsideTheirRanges) {
   CmgGenerator generator(some_model());
   Workers workers(1);
-  const Trajectories made = generate(generator, some_plan(20, 25), workers);
+  const Trajectories made = generate(generator, some_plan(20, 40), workers);
   const FrameLayout layout{kJoints};
   float largest = 0;
   for (int stream = 0; stream < made.streams; ++stream) {
