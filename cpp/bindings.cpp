@@ -249,7 +249,10 @@ void bind_cmg(py::module_& m) {
            py::keep_alive<1, 6>())
       .def("update", [](CmgTrainer& trainer) { return to_dict(trainer.update()); }, Release())
       .def("held_out", [](const CmgTrainer& trainer, const std::vector<int>& horizons) {
-        return trainer.held_out(horizons);
+        const std::vector<double> errors = trainer.held_out(horizons);
+        std::map<int, double> by_horizon;
+        for (std::size_t i = 0; i < errors.size(); ++i) by_horizon[horizons[i]] = errors[i];
+        return by_horizon;
       }, "horizons"_a = std::vector<int>{1, 10, 50, 200}, Release())
       .def("probe", &CmgTrainer::probe, Release())
       .def("state", &CmgTrainer::state, Release())

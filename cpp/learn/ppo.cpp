@@ -113,6 +113,7 @@ void Ppo::collect() {
 }
 
 void Ppo::collect_block(int block, int worker) {
+  at::init_num_threads();  // a thread's first torch operation must know that it is alone
   c10::InferenceMode inference;
   const int first = block * settings_.block, count = std::min(settings_.block, env_->num_envs() - first);
   const int width = env_->layout().width(), actions = env_->robot().num_actions();
@@ -230,7 +231,10 @@ void Ppo::learn_minibatch(const Batch& batch, const at::Tensor& rows, Losses& to
     losses[index] = learn_shard(view, rows.narrow(0, index * size, size), rows.size(0), gradients[index]);
   };
   if (shards > 1) {
-    workers_->run(shards, [&](int index, int) { shard(index); });
+    workers_->run(shards, [&](int index, int) {
+      at::init_num_threads();
+      shard(index);
+    });
   } else {
     shard(0);
   }

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "base/settings.h"
 #include "motion/optim.h"
 
 namespace twist {
@@ -48,15 +49,7 @@ class CmgNetwork {
   static constexpr int kCommands = 3;
 
   // parameters in their order; those of layer l are kLayerWeight + 2 l and kLayerBias + 2 l
-  enum Parameter {
-    kGateWeight,
-    kGateBias,
-    kExpertWeight,
-    kExpertBias,
-    kLayerWeight,
-    kLayerBias,
-    kParameters = kLayerWeight + 6
-  };
+  enum { kGateWeight, kGateBias, kExpertWeight, kExpertBias, kLayerWeight, kLayerBias };
 
   CmgNetwork(const CmgSettings& settings, int features, at::Device device);
 

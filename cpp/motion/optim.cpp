@@ -12,7 +12,7 @@
 namespace twist {
 namespace {
 
-// Best of a few runs of one product, in seconds.
+// The time of one product in seconds.
 double seconds_of_product(const at::Tensor& a, const at::Tensor& b) {
   const auto start = std::chrono::steady_clock::now();
   const at::Tensor c = at::mm(a, b);
@@ -134,8 +134,8 @@ std::string choose_matmul_backend() {
     double seconds = 0, error = 0;
   };
   Backend backends[2] = {{"mkl", "highest"}, {"onednn", "medium"}};
-  const at::Tensor left[2] = {test_matrix(512, 256), test_matrix(1024, 512)};
-  const at::Tensor right[2] = {test_matrix(256, 512), test_matrix(512, 2048)};
+  const at::Tensor left[2] = {test_matrix(512, 256), test_matrix(512, 512)};
+  const at::Tensor right[2] = {test_matrix(256, 512), test_matrix(512, 1024)};
 
   // oneDNN may use bfloat16 on some processors: measure, do not trust the name
   for (Backend& backend : backends) {

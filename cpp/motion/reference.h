@@ -36,9 +36,9 @@ struct FrameLayout {
 
 /// Which part of the command space, and how it changes over time.
 struct CommandSettings {
-  std::vector<double> vx = {-0.6, 1.1};
-  std::vector<double> vy = {-0.4, 0.4};
-  std::vector<double> wz = {-1.0, 1.0};
+  std::vector<double> vx = {-0.6, 1.05};
+  std::vector<double> vy = {-0.35, 0.35};
+  std::vector<double> wz = {-0.9, 0.9};
   std::vector<double> hold_s = {2.5, 6.0};  ///< a command is held for a uniform time in this range
   double stand_share = 0.15;                ///< share of commands that are exactly zero
   double straight_share = 0.2;              ///< share of pure vx

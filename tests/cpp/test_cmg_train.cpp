@@ -13,6 +13,7 @@ namespace twist {
 namespace {
 
 const std::vector<double> kLower(4, -1), kUpper(4, 1);
+const std::string kBackend = choose_matmul_backend();  // and one thread for each operation
 
 JointMirror sine_mirror() { return {SineGenerator::mirror_joint(), SineGenerator::mirror_sign()}; }
 
