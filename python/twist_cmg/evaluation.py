@@ -12,11 +12,13 @@ from rich.table import Table
 from . import _C, paths
 from .checkpoints import Checkpoint, load_checkpoint
 from .config import config_from_dict
-from .fields import Section
+from .fields import Section, apply, to_dict
 from .references import Motion, command_grid
 from .runs import LAST
 
 FRAMES_PER_S = 50
+CURVE_S = 10.0  # of an episode of the learning curve
+CURVE_EPISODES = 64
 _AHEAD_S = 2  # the policy looks at frames beyond the end of the episode
 
 Cell = dict[str, float]
@@ -65,6 +67,19 @@ def evaluate(motion: Motion, policy: Mapping[str, Any]) -> list[Cell]:
         motion.workers,
         config.train.seed,
     )
+
+
+def track(motion: Motion, pool: _C.MotionPool, policy: Mapping[str, Any]) -> Cell:
+    """The learning curve: 10-s episodes of the deterministic policy on the training references.
+
+    Starts anywhere on the references, with the start noise of training; velocity errors are against
+    the reference. Physics and the definition of a fall are those of `evaluation`.
+    """
+    config = motion.config
+    settings = _C.EvaluationSettings()
+    apply(settings, {**to_dict(config.evaluation), "seconds": CURVE_S, "episodes": CURVE_EPISODES})
+    what = motion.robot, config.env, settings, pool, dict(policy)
+    return _C.evaluate_tracking(*what, motion.workers, config.train.seed)
 
 
 def summary(cells: Sequence[Cell]) -> dict[str, float | None]:

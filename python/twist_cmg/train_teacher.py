@@ -13,7 +13,17 @@ from . import _C
 from .checkpoints import Checkpoint, save_checkpoint
 from .cli import FAILED, SUCCESS
 from .config import robot_settings
-from .evaluation import FRAMES_PER_S, Cell, evaluate, evaluation_table, known, report, summary
+from .evaluation import (
+    FRAMES_PER_S,
+    MEASURES,
+    Cell,
+    evaluate,
+    evaluation_table,
+    known,
+    report,
+    summary,
+    track,
+)
 from .fields import to_dict
 from .film import render_film
 from .loop import Loop, Metrics
@@ -49,6 +59,7 @@ def train_teacher(request: Request) -> int:
 @dataclass(frozen=True)
 class _Teacher:
     motion: Motion
+    pool: _C.MotionPool
     ppo: _C.Ppo
 
 
@@ -64,7 +75,7 @@ def _build(session: Session) -> _Teacher:
     ppo = _C.Ppo(env, config.ppo, train.seed, train.device)
     if session.resumed is not None:
         ppo.load_state(session.resumed.state)
-    return _Teacher(motion, ppo)
+    return _Teacher(motion, pool, ppo)
 
 
 def _iterate(session: Session, teacher: _Teacher, run: RunFolder) -> tuple[bool, Loop]:
@@ -78,7 +89,8 @@ def _iterate(session: Session, teacher: _Teacher, run: RunFolder) -> tuple[bool,
         return Checkpoint("teacher", to_dict(config), iteration, env_steps, state, policy)
 
     def measure() -> Metrics:
-        return known(summary(evaluate(teacher.motion, ppo.policy_state())))
+        cell = track(teacher.motion, teacher.pool, ppo.policy_state())
+        return {f"{name}_10s": cell[name] for name in MEASURES}
 
     total = total_iterations(config)
     with Progress(session.console, "teacher", total, done) as progress:
