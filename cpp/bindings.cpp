@@ -184,6 +184,7 @@ void bind_motion(py::module_& m) {
       .def(py::init<const Robot&, const GaitSettings&>(), "robot"_a, "settings"_a = GaitSettings())
       .def_property_readonly("standing_pose", &GaitLibrary::standing_pose);
   m.def("generate", &generate, "generator"_a, "plan"_a, "workers"_a, Release());
+  m.def("make_balanced", &make_balanced, "robot"_a, "motion"_a, "workers"_a, "rounds"_a = 4, Release());
   m.def("generate_balanced", &generate_balanced, "robot"_a, "generator"_a, "plan"_a, "workers"_a, Release());
   m.def("clip_trajectories", [](const Robot& robot, const std::vector<py::dict>& dicts) {
     std::vector<Clip> clips;
@@ -233,12 +234,26 @@ void bind_cmg(py::module_& m) {
       .def_static("from_state", &Cmg::load, "state"_a, "joints"_a = 0)
       .def("state", &Cmg::save)
       .def("predict", &Cmg::predict, "features"_a, "commands"_a,
-           "Normalised change of normalised features (rows, features) for normalised commands (rows, 3).", Release())
+           "Next normalised features of normalised features (rows, features) and commands (rows, 3).", Release())
       .def_property_readonly("statistics", &Cmg::statistics)
       .def_property_readonly("num_joints", &Cmg::num_joints);
   py::class_<CmgGenerator, Generator>(m, "CmgGenerator", "Motion from commands by a CMG.")
       .def(py::init<Cmg>(), "model"_a)
       .def_property_readonly("nonfinite", &CmgGenerator::nonfinite);
+  m.def("measure_cmg", [](const Robot& robot, Generator& generator, const std::vector<CommandTuple>& commands,
+                          double seconds, Workers& workers) {
+    const std::vector<int> knees = {robot.leg_joints[0][3], robot.leg_joints[1][3]};
+    std::vector<std::map<std::string, double>> cells;
+    for (const CmgCell& c : measure_cmg(generator, to_commands(commands), seconds, knees, robot.lower, robot.upper, workers)) {
+      cells.push_back({{"vx", c.command.vx}, {"vy", c.command.vy}, {"wz", c.command.wz}, {"mean_vx", c.vx},
+                       {"mean_vy", c.vy}, {"mean_wz", c.wz}, {"knee_first", c.knee_first}, {"knee_last", c.knee_last},
+                       {"height_first", c.height_first}, {"height_last", c.height_last},
+                       {"largest_step", c.largest_step}, {"limit_violations", c.limit_violations},
+                       {"nonfinite", c.nonfinite}});
+    }
+    return cells;
+  }, "robot"_a, "generator"_a, "commands"_a, "seconds"_a, "workers"_a, Release(),
+  "Runs a generator freely under constant commands and judges the motion.");
   py::class_<CmgTrainer>(m, "CmgTrainer", "Trains a CMG on motion with command targets.")
       .def(py::init([](const CmgSettings& network, const CmgTrainSettings& settings, const Trajectories& motion,
                        const Robot& robot, Workers& workers, const std::string& device) {
@@ -297,7 +312,19 @@ std::vector<std::string> reward_names() {
   return names;
 }
 
+// what a policy is made for, by name
+std::map<std::string, std::vector<std::string>> contract(const Robot& robot) {
+  std::map<std::string, std::vector<std::string>> names;
+  names["joints"] = robot.joint_names;
+  for (const int joint : robot.acted_joints) names["actions"].push_back(robot.joint_names[joint]);
+  for (const auto& block : ObservationLayout(robot).blocks()) {
+    names["observation"].push_back(block.name + ":" + std::to_string(block.width));
+  }
+  return names;
+}
+
 void bind_env(py::module_& m) {
+  m.def("contract", &contract, "robot"_a, "Names of joints, actions and observation blocks that a policy relies on.");
   m.def("reward_names", &reward_names);
   m.def("termination_names", [] { return std::vector<std::string>(kCauseNames + 1, kCauseNames + kNumCauses); });
   py::class_<EnvHandle>(m, "Env", "Simulated robots that track references, stepped by worker threads.")

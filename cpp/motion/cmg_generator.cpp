@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/robot.h"
 #include "motion/cmg.h"
-#include "motion/gait.h"
+#include "motion/reference.h"
 
 namespace twist {
 namespace {

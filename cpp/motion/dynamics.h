@@ -18,9 +18,9 @@ struct GroundDemand {
   double pressure_outside = 0;  ///< distance between the two: 0 if the motion is possible
 };
 
-/// Corners of the sole in the foot frame, m.
+/// Corners of the sole in the foot frame, m; as wide as its narrow end.
 struct SoleBox {
-  double back = -0.05, front = 0.12, half_width = 0.0275;
+  double back = -0.05, front = 0.12, half_width = 0.025;
 };
 
 /// Inverse dynamics of reference motion: joint torques with the planned ground contact, and the demand on the ground.

@@ -13,14 +13,7 @@ constexpr double kGravity = 9.81;
 
 double min_jerk(double u) { return u * u * u * (10.0 - 15.0 * u + 6.0 * u * u); }
 
-double approach(double now, double target, double most) { return now + std::clamp(target - now, -most, most); }
-
 }  // namespace
-
-Command ramp(const Command& now, const Command& target, double rate_x, double rate_y, double rate_yaw) {
-  return {approach(now.vx, target.vx, rate_x * kControlStep), approach(now.vy, target.vy, rate_y * kControlStep),
-          approach(now.wz, target.wz, rate_yaw * kControlStep)};
-}
 
 // exact motion with a constant twist in the moving frame
 GaitLibrary::Pose GaitLibrary::Pose::moved(const Vec2& velocity, double yaw_rate, double time) const {
@@ -44,12 +37,12 @@ GaitLibrary::GaitLibrary(const Robot& robot, const GaitSettings& settings)
   }
   waist_yaw_ = robot.joint_index("waist_yaw_joint");
 
-  // place the feet relative to the centre of mass, which depends on where the feet are: two rounds suffice
+  // place the feet relative to the centre of mass, which depends on where the feet are: a few rounds suffice
   const ModelPtr model = robot.make_model({});
   const DataPtr data(mj_makeData(model.get()));
-  for (int round = 0; round < 3; ++round) {
-    standing_ = Sample{robot.q_default, Vec3::Zero(), 0, {0.5, 0.5}, {}};
-    pose_body(standing_stream(), &standing_);
+  standing_.q = robot.q_default;
+  standing_.pelvis.z() = settings.height;
+  for (int round = 0; round < 4; ++round) {
     mj_resetData(model.get(), data.get());
     data->qpos[2] = standing_.pelvis.z();
     std::copy(standing_.q.begin(), standing_.q.end(), data->qpos + 7);
@@ -57,6 +50,7 @@ GaitLibrary::GaitLibrary(const Robot& robot, const GaitSettings& settings)
     mj_comPos(model.get(), data.get());
     foot_x_ = data->subtree_com[3] - settings.ankle_back;
     omega_ = std::sqrt(kGravity / data->subtree_com[5]);
+    pose_body(standing_stream(), &standing_);
   }
 }
 

@@ -60,9 +60,6 @@ struct GaitSettings {
   }
 };
 
-/// Moves `now` towards `target`, each component by at most its rate times the control step.
-Command ramp(const Command& now, const Command& target, double rate_x, double rate_y, double rate_yaw);
-
 /// Closed-form walking: a linear inverted pendulum moves the pelvis, feet stay where they are planted, legs follow by
 /// inverse kinematics. Stands, starts with a weight shift, steps, walks in every direction, turns, and stops.
 class GaitLibrary : public Generator {

@@ -1,9 +1,21 @@
 #include "motion/reference.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/robot.h"
 
 namespace twist {
+namespace {
+
+double approach(double now, double target, double most) { return now + std::clamp(target - now, -most, most); }
+
+}  // namespace
+
+Command ramp(const Command& now, const Command& target, double rate_x, double rate_y, double rate_yaw) {
+  return {approach(now.vx, target.vx, rate_x * kControlStep), approach(now.vy, target.vy, rate_y * kControlStep),
+          approach(now.wz, target.wz, rate_yaw * kControlStep)};
+}
 
 Command sample_command(const CommandSettings& settings, Random& random) {
   const double kind = random.uniform();

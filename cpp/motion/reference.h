@@ -34,6 +34,9 @@ struct FrameLayout {
   int width() const { return 2 * joints + 12; }
 };
 
+/// Moves `now` towards `target`, each component by at most its rate (m/s^2, m/s^2, rad/s^2) times the control step.
+Command ramp(const Command& now, const Command& target, double rate_x, double rate_y, double rate_yaw);
+
 /// Which part of the command space, and how it changes over time.
 struct CommandSettings {
   std::vector<double> vx = {-0.6, 1.05};

@@ -20,8 +20,8 @@ class Checkpoint:
     """A moment of a training.
 
     `state` holds every tensor that is needed to continue exactly (empty in a file that only
-    carries a trained result); `policy` what is needed to act. `config` is the resolved
-    configuration as plain dicts.
+    carries a trained result); `policy` what is needed to act, and `contract` the names of joints,
+    actions and observation blocks it was made for. `config` is the resolved configuration.
     """
 
     kind: str  # "teacher" or "cmg"
@@ -30,6 +30,7 @@ class Checkpoint:
     env_steps: int = 0
     state: dict[str, torch.Tensor] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
+    contract: dict[str, list[str]] = field(default_factory=dict)
 
 
 def save_checkpoint(checkpoint: Checkpoint, *paths: Path) -> None:
@@ -59,6 +60,19 @@ def load_checkpoint(path: Path, kind: str | None = None) -> Checkpoint:
     if kind is not None and values["kind"] != kind:
         raise ValueError(f"{path} holds a {values['kind']}, not a {kind}")
     return Checkpoint(**{name: values[name] for name in names})
+
+
+def check_contract(checkpoint: Checkpoint, here: Mapping[str, list[str]]) -> None:
+    """ValueError naming the first joint, action or observation block that differs from `here`."""
+    for part, names in here.items():
+        made_for = checkpoint.contract.get(part, [])
+        for index in range(max(len(names), len(made_for))):
+            theirs, ours = (row[index] if index < len(row) else "none" for row in (made_for, names))
+            if theirs != ours:
+                raise ValueError(
+                    f"the policy was made for another robot or version: number {index} of its "
+                    f"{part} is {theirs!r}, here it is {ours!r}"
+                )
 
 
 def state_hash(state: Mapping[str, torch.Tensor]) -> str:

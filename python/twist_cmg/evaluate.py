@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from . import _C
-from .checkpoints import state_hash, write_aside
+from .checkpoints import check_contract, state_hash, write_aside
 from .cli import SUCCESS, Parser, positive, run_command
 from .config import load_robot, parse_override
 from .evaluation import Policy, evaluate, evaluation_table, load_policy, report
@@ -43,7 +43,9 @@ def _evaluate(policy: Policy, name: str, json_file: str | None) -> None:
     console = make_console(json=json_file == "-")
     config = policy.config
     workers = _C.Workers(config.train.threads)
-    motion = Motion(load_robot(config.robot), config, workers, kept_sources(policy.folder, config))
+    robot = load_robot(config.robot)
+    check_contract(policy.checkpoint, _C.contract(robot))
+    motion = Motion(robot, config, workers, kept_sources(policy.folder, config))
     cells = evaluate(motion, policy.checkpoint.policy)
     title = f"{name}: {config.evaluation.episodes} episodes of {config.evaluation.seconds:g} s"
     console.print(evaluation_table(cells, title))

@@ -34,6 +34,8 @@ class Motion:
         reference = self.config.reference
         if reference.source == "clips":
             made = clip_motion(self.robot, reference.clips, note)
+            if reference.balance:
+                _C.make_balanced(self.robot, made, self.workers)
         else:
             made = self._generate(reference.source, self._random_plan())
         return _C.MotionPool(self.robot, made, self.workers)
@@ -131,13 +133,6 @@ def clip_motion(
 def command_grid(settings: Section | _C.EvaluationSettings) -> list[Command]:
     """Every combination of the velocities of an evaluation section."""
     return list(itertools.product(settings.vx, settings.vy, settings.wz))
-
-
-def constant_commands(
-    generator: _C.CmgGenerator, commands: Sequence[Command], frames: int, workers: _C.Workers
-) -> _C.Trajectories:
-    """Runs a generator freely under constant commands, one a stream."""
-    return _C.generate(generator, _plan(commands, frames), workers)
 
 
 def _plan(commands: Sequence[Command], frames: int) -> _C.CommandPlan:

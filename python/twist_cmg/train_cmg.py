@@ -10,15 +10,12 @@ from rich.table import Table
 from . import _C
 from .checkpoints import Checkpoint, save_checkpoint
 from .cli import FAILED, SUCCESS
-from .evaluation import FRAMES_PER_S
 from .fields import Section, to_dict
 from .loop import Loop, Metrics
 from .progress import Progress
-from .references import CMG_COPY, clip_motion, command_grid, constant_commands, gait_motion
+from .references import CMG_COPY, clip_motion, command_grid, gait_motion
 from .runs import LAST, RunFolder
 from .session import Request, Session, total_iterations
-
-_SETTLE_S = 2  # not measured: the motion starts from standing
 
 Cell = dict[str, float]
 
@@ -49,17 +46,12 @@ def train_cmg(request: Request) -> int:
 def free_running(cmg: _C.Cmg, session: Session) -> list[Cell]:
     """The mean velocity of the generated motion for each command of `evaluation`."""
     settings = session.config.evaluation
-    commands = command_grid(settings)
-    frames = math.ceil(settings.seconds * FRAMES_PER_S)
-    made = constant_commands(_C.CmgGenerator(cmg), commands, frames, session.workers)
-    first = 2 * session.robot.num_joints + 4  # where the root velocities begin in a row
-    settled = made.rows[:, _SETTLE_S * FRAMES_PER_S :, first : first + 6].mean(axis=1)
-    cells: list[Cell] = []
-    for (vx, vy, wz), moved in zip(commands, settled.tolist(), strict=True):
-        mean = {"mean_vx": moved[0], "mean_vy": moved[1], "mean_wz": moved[5]}
-        error = math.hypot(moved[0] - vx, moved[1] - vy)
-        errors = {"velocity_error": error, "yaw_rate_error": abs(moved[5] - wz)}
-        cells.append({"vx": vx, "vy": vy, "wz": wz, **mean, **errors})
+    generator, commands = _C.CmgGenerator(cmg), command_grid(settings)
+    cells = _C.measure_cmg(session.robot, generator, commands, settings.seconds, session.workers)
+    for cell in cells:
+        error = cell["mean_vx"] - cell["vx"], cell["mean_vy"] - cell["vy"]
+        cell["velocity_error"] = math.hypot(*error)
+        cell["yaw_rate_error"] = abs(cell["mean_wz"] - cell["wz"])
     return cells
 
 

@@ -86,7 +86,10 @@ def _iterate(session: Session, teacher: _Teacher, run: RunFolder) -> tuple[bool,
     def snapshot(iteration: int, metrics: Metrics) -> Checkpoint:
         env_steps = int(metrics.get("env_steps", steps))
         state, policy = ppo.state(), ppo.policy_state()
-        return Checkpoint("teacher", to_dict(config), iteration, env_steps, state, policy)
+        contract = _C.contract(session.robot)
+        return Checkpoint(
+            "teacher", to_dict(config), iteration, env_steps, state, policy, contract
+        )
 
     def measure() -> Metrics:
         cell = track(teacher.motion, teacher.pool, ppo.policy_state())
