@@ -70,8 +70,8 @@ def check_contract(checkpoint: Checkpoint, here: Mapping[str, list[str]]) -> Non
             theirs, ours = (row[index] if index < len(row) else "none" for row in (made_for, names))
             if theirs != ours:
                 raise ValueError(
-                    f"the policy was made for another robot or version: number {index} of its "
-                    f"{part} is {theirs!r}, here it is {ours!r}"
+                    f"the {checkpoint.kind} was made for another robot or version: number {index} "
+                    f"of its {part} is {theirs!r}, here it is {ours!r}"
                 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _C, paths
-from .checkpoints import load_checkpoint
+from .checkpoints import check_contract, load_checkpoint
 from .clips import clip_files, read_clips
 from .fields import Section
 from .runs import RunFolder
@@ -48,7 +48,7 @@ class Motion:
     def _generate(self, source: str, plan: _C.CommandPlan) -> _C.Trajectories:
         if source == "cmg":
             file = self.cmg_file or find_cmg(self.config.reference.cmg)
-            return _C.generate(_C.CmgGenerator(load_cmg(file)), plan, self.workers)
+            return _C.generate(_C.CmgGenerator(load_cmg(file, self.robot)), plan, self.workers)
         return gait_motion(self.robot, self.config.gait, plan, self.workers)
 
     def _random_plan(self) -> _C.CommandPlan:
@@ -93,9 +93,16 @@ def find_cmg(name: str) -> Path:
     return file
 
 
-def load_cmg(file: Path) -> _C.Cmg:
-    """The network of a CMG file; ValueError if the file is damaged or holds something else."""
-    return _C.Cmg.from_state(load_checkpoint(file, "cmg").policy)
+def load_cmg(file: Path, robot: _C.Robot) -> _C.Cmg:
+    """The network of a CMG file; ValueError if it is damaged or was made for other joints."""
+    checkpoint = load_checkpoint(file, "cmg")
+    check_contract(checkpoint, cmg_contract(robot))
+    return _C.Cmg.from_state(checkpoint.policy)
+
+
+def cmg_contract(robot: _C.Robot) -> dict[str, list[str]]:
+    """What a CMG relies on: the names of the joints, in order."""
+    return {"joints": list(robot.joint_names)}
 
 
 def keep_sources(run: RunFolder, config: Section) -> Path | None:

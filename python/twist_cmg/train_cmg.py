@@ -13,7 +13,7 @@ from .cli import FAILED, SUCCESS
 from .fields import Section, to_dict
 from .loop import Loop, Metrics
 from .progress import Progress
-from .references import CMG_COPY, clip_motion, command_grid, gait_motion
+from .references import CMG_COPY, clip_motion, cmg_contract, command_grid, gait_motion
 from .runs import LAST, RunFolder
 from .session import Request, Session, total_iterations
 
@@ -79,9 +79,11 @@ def _iterate(session: Session, trainer: _C.CmgTrainer, run: RunFolder) -> tuple[
     config = session.config
     done = session.resumed.iteration if session.resumed else 0
 
+    contract = cmg_contract(session.robot)
+
     def snapshot(iteration: int, metrics: Metrics) -> Checkpoint:
         state, model = trainer.state(), trainer.model().state()
-        return Checkpoint("cmg", to_dict(config), iteration, 0, state, model)
+        return Checkpoint("cmg", to_dict(config), iteration, 0, state, model, contract)
 
     def held_out() -> Metrics:
         return _held_out(trainer)
@@ -100,7 +102,8 @@ def _held_out(trainer: _C.CmgTrainer) -> Metrics:
 def _save_model(session: Session, trainer: _C.CmgTrainer, run: RunFolder, loop: Loop) -> Path:
     """cmg.pt: the trained network alone."""
     model = trainer.model().state()
-    checkpoint = Checkpoint("cmg", to_dict(session.config), loop.iteration, policy=model)
+    config, contract = to_dict(session.config), cmg_contract(session.robot)
+    checkpoint = Checkpoint("cmg", config, loop.iteration, policy=model, contract=contract)
     file = run.path / CMG_COPY
     save_checkpoint(checkpoint, file)
     return file

@@ -9,14 +9,18 @@
 
 namespace twist {
 
-/// Judges reference motion with MuJoCo alone: the model as it is on the disk, positions integrated from the rows,
-/// accelerations from finite differences, and `mj_inverse` with contacts switched off.
+/// Judges reference motion with MuJoCo alone: the model as it is on the disk, positions integrated
+/// from the rows, accelerations from finite differences, and `mj_inverse` with contacts switched
+/// off.
 class WalkExam {
  public:
   static constexpr double kStep = 0.02;  // s
 
   WalkExam(const Trajectories& motion, int stream)
-      : motion_(motion), stream_(stream), frames_(motion.lengths[stream]), model_(g1_plain_model()) {
+      : motion_(motion),
+        stream_(stream),
+        frames_(motion.lengths[stream]),
+        model_(g1_plain_model()) {
     model_->opt.disableflags |= mjDSBL_CONTACT | mjDSBL_LIMIT;
     data_.reset(mj_makeData(model_.get()));
     place();
@@ -33,7 +37,8 @@ class WalkExam {
   double height(int frame) const { return row(frame)[layout_.height()]; }
   double lowest(int frame) const { return lowest_[frame]; }
 
-  /// Farthest that a sole point goes from where it was when its foot began to carry all the load, m.
+  /// Farthest that a sole point goes from where it was when its foot began to carry all the load,
+  /// m.
   double slip() const {
     double worst = 0;
     for (int side = 0; side < 2; ++side) {
@@ -62,6 +67,17 @@ class WalkExam {
     return worst;
   }
 
+  /// Highest that a whole sole comes off the floor, m.
+  double clearance(int side) const {
+    double highest = 0;
+    for (const auto& soles : soles_) {
+      double low = 1e9;
+      for (const Vec3& point : soles[side]) low = std::min(low, point.z());
+      highest = std::max(highest, low);
+    }
+    return highest;
+  }
+
   double deepest() const { return -*std::min_element(lowest_.begin(), lowest_.end()); }
 
   /// Smallest distance of a joint to its limits, rad.
@@ -76,7 +92,8 @@ class WalkExam {
     return margin;
   }
 
-  /// Largest difference between joint velocity and the central difference of the position, beyond 2 % of it, rad/s.
+  /// Largest difference between joint velocity and the central difference of the position, beyond 2
+  /// % of it, rad/s.
   double velocity_mismatch() const {
     double worst = 0;
     for (int frame = 1; frame + 1 < frames_; ++frame) {
@@ -117,8 +134,8 @@ class WalkExam {
     return worst;
   }
 
-  /// Mean velocity (vx, vy, wz) over the whole strides between two frames, from one landing of the left foot to
-  /// another; `strides` is their number.
+  /// Mean velocity (vx, vy, wz) over the whole strides between two frames, from one landing of the
+  /// left foot to another; `strides` is their number.
   Vec3 mean_velocity(int first, int last, int* strides) const {
     std::vector<int> landings;
     for (int frame = first + 1; frame < last; ++frame) {
@@ -135,11 +152,12 @@ class WalkExam {
 
   /// What the ground must give at one frame.
   struct Ground {
-    double force_ratio = 0;   // horizontal over vertical
-    double outside = 0;       // of the centre of pressure from the soles that carry, m
-    double yaw_moment = 0;    // about the centre of pressure, N m
-    double vertical = 0;      // N
-    bool both = false;        // both feet carry
+    double force_ratio = 0;  // horizontal over vertical
+    double outside = 0;      // of the centre of pressure from the soles that carry, m
+    double yaw_moment = 0;   // about the centre of pressure, N m
+    double vertical = 0;     // N
+    bool both = false;       // both feet carry
+    Vec3 force, moment;      // about the origin of the world, N, N m
   };
   Ground ground(int frame) {
     const int before = frame - 1, after = frame + 1;
@@ -170,6 +188,8 @@ class WalkExam {
     const Vec3 origin_moment = moment + pelvis.cross(force);
     const Vec2 pressure = Vec2(-origin_moment.y(), origin_moment.x()) / force.z();
     Ground result;
+    result.force = force;
+    result.moment = origin_moment;
     result.vertical = force.z();
     result.force_ratio = force.head<2>().norm() / force.z();
     result.yaw_moment =
@@ -186,20 +206,38 @@ class WalkExam {
     return result;
   }
 
+  /// Joint torques (29) if one foot carries all; `moment` is that about the floor under the ankle,
+  /// in the foot's yaw frame.
+  std::vector<double> torques_on_one_foot(int frame, int side, Vec3* moment) {
+    const Ground needed = ground(frame);
+    const int foot = g1()->foot_bodies[side];
+    const Vec3 point(data_->xpos[3 * foot], data_->xpos[3 * foot + 1], 0);
+    const Vec3 about_point = needed.moment - point.cross(needed.force);
+    std::vector<double> given(model_->nv, 0.0);
+    mj_applyFT(model_.get(), data_.get(), needed.force.data(), about_point.data(), point.data(),
+               foot, given.data());
+    const double* axes = data_->xmat + 9 * foot;
+    *moment = rot_z(-std::atan2(axes[3], axes[0])) * about_point;
+    for (int i = 0; i < model_->nv; ++i) given[i] = data_->qfrc_inverse[i] - given[i];
+    return {given.begin() + 6, given.end()};
+  }
+
   /// Joint torques of the last call of `ground` if nothing touched the robot, N m.
   const double* joint_torques() const { return data_->qfrc_inverse + 6; }
 
  private:
   static Vec3 vec(const float* p) { return Vec3(p[0], p[1], p[2]); }
   static Vec3 vec(const double* p) { return Vec3(p[0], p[1], p[2]); }
-  Vec3 world(int frame, const Vec3& heading_vector) const { return rot_z(yaw_[frame]) * heading_vector; }
+  Vec3 world(int frame, const Vec3& heading_vector) const {
+    return rot_z(yaw_[frame]) * heading_vector;
+  }
 
-  // How far a point lies outside the convex hull of others: the largest gap between the point and the hull over all
-  // directions (separating axes through pairs of points, and towards single points).
+  // How far a point lies outside the convex hull of others: the widest gap between the two that is
+  // seen from any direction.
   static double distance_outside(const Vec2& point, const std::vector<Vec2>& hull) {
     double gap = 0;
-    for (int i = 0; i < 3600; ++i) {
-      const Vec2 direction(std::cos(i * M_PI / 1800), std::sin(i * M_PI / 1800));
+    for (int i = 0; i < 720; ++i) {
+      const Vec2 direction(std::cos(i * M_PI / 360), std::sin(i * M_PI / 360));
       double support = -1e9;
       for (const Vec2& corner : hull) support = std::max(support, direction.dot(corner));
       gap = std::max(gap, direction.dot(point) - support);
@@ -212,8 +250,7 @@ class WalkExam {
     xy_.assign(frames_, Vec2::Zero());
     yaw_.assign(frames_, 0);
     for (int frame = 1; frame < frames_; ++frame) {
-      yaw_[frame] = yaw_[frame - 1] +
-                    0.5 * kStep * (ang_vel(frame - 1).z() + ang_vel(frame).z());
+      yaw_[frame] = yaw_[frame - 1] + 0.5 * kStep * (ang_vel(frame - 1).z() + ang_vel(frame).z());
       const Vec3 sum = world(frame - 1, lin_vel(frame - 1)) + world(frame, lin_vel(frame));
       xy_[frame] = xy_[frame - 1] + 0.5 * kStep * sum.head<2>();
     }
@@ -225,7 +262,8 @@ class WalkExam {
     d->qpos[1] = xy_[frame].y();
     d->qpos[2] = height(frame);
     const Vec3 gravity = vec(row(frame) + layout_.gravity());
-    quat_to_mujoco(Eigen::Quaterniond(rot_z(yaw_[frame])) * tilt_from_gravity(gravity), d->qpos + 3);
+    quat_to_mujoco(Eigen::Quaterniond(rot_z(yaw_[frame])) * tilt_from_gravity(gravity),
+                   d->qpos + 3);
     for (int i = 0; i < layout_.joints; ++i) d->qpos[7 + i] = q(frame, i);
   }
 

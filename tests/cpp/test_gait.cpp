@@ -1,0 +1,232 @@
+#include <gtest/gtest.h>
+
+#include "motion/gait.h"
+#include "walk_exam.h"
+
+namespace twist {
+namespace {
+
+constexpr int kStand = 50, kWalk = 400, kStop = 200;  // frames
+constexpr int kFrames = kStand + kWalk + kStop;
+
+struct Walk {
+  std::string name;
+  Command command;
+  WalkExam exam;
+};
+
+std::string name_of(const Command& c) {
+  std::ostringstream text;
+  text << "vx " << c.vx << " vy " << c.vy << " wz " << c.wz;
+  return text.str();
+}
+
+// every command of the grid: stand, walk, stand again
+std::vector<Walk>& grid() {
+  static Trajectories motion;
+  static std::vector<Walk> walks;
+  if (!walks.empty()) return walks;
+  std::vector<Command> commands;
+  for (const double vx : {-0.5, 0.0, 0.5, 1.0}) {
+    for (const double vy : {-0.3, 0.0, 0.3}) {
+      for (const double wz : {-0.8, 0.0, 0.8}) commands.push_back({vx, vy, wz});
+    }
+  }
+  CommandPlan plan = stand_then(commands, kStand, kFrames);
+  for (int stream = 0; stream < plan.streams; ++stream) {
+    std::fill_n(plan.targets.begin() + (stream + 1) * kFrames - kStop, kStop, Command{});
+  }
+  motion = g1_motion(plan);
+  for (int stream = 0; stream < motion.streams; ++stream) {
+    walks.push_back({name_of(commands[stream]), commands[stream], WalkExam(motion, stream)});
+  }
+  return walks;
+}
+
+// commands that change every few seconds, from anything to anything
+std::vector<Walk>& changes() {
+  static Trajectories motion;
+  static std::vector<Walk> walks;
+  if (!walks.empty()) return walks;
+  CommandSettings commands;
+  commands.vx = {-0.5, 1.0};
+  commands.vy = {-0.3, 0.3};
+  commands.wz = {-0.8, 0.8};
+  commands.hold_s = {1.0, 3.0};
+  motion = g1_motion(random_plan(commands, 24, 600, 3));
+  for (int stream = 0; stream < motion.streams; ++stream) {
+    walks.push_back({"changing " + std::to_string(stream), {}, WalkExam(motion, stream)});
+  }
+  return walks;
+}
+
+class Gait : public testing::TestWithParam<std::vector<Walk>& (*)()> {};
+INSTANTIATE_TEST_SUITE_P(Of, Gait, testing::Values(grid, changes), [](const auto& info) {
+  return info.index == 0 ? "EveryCommand" : "ChangingCommands";
+});
+
+TEST_P(Gait, StanceFeetStayWhereTheyArePlanted) {
+  for (const Walk& walk : GetParam()()) EXPECT_LT(walk.exam.slip(), 0.01) << walk.name;
+}
+
+TEST_P(Gait, StanceFeetLieFlatOnTheFloor) {
+  for (const Walk& walk : GetParam()()) EXPECT_LT(walk.exam.hover(), 0.005) << walk.name;
+}
+
+TEST_P(Gait, NothingSinksIntoTheFloor) {
+  for (const Walk& walk : GetParam()()) EXPECT_LT(walk.exam.deepest(), 0.005) << walk.name;
+}
+
+TEST_P(Gait, JointsKeepAwayFromTheirLimits) {
+  for (const Walk& walk : GetParam()()) EXPECT_GT(walk.exam.limit_margin(), 0.015) << walk.name;
+}
+
+TEST_P(Gait, JointVelocityIsTheSlopeOfTheJointPosition) {
+  for (const Walk& walk : GetParam()()) EXPECT_LT(walk.exam.velocity_mismatch(), 1e-3) << walk.name;
+}
+
+TEST_P(Gait, VerticalVelocityIsTheSlopeOfTheHeight) {
+  for (const Walk& walk : GetParam()()) {
+    const WalkExam& exam = walk.exam;
+    for (int frame = 1; frame + 1 < exam.frames(); ++frame) {
+      const double slope = (exam.height(frame + 1) - exam.height(frame - 1)) / 0.04;
+      ASSERT_NEAR(exam.lin_vel(frame).z(), slope, 0.02 * std::abs(slope) + 1e-3) << walk.name;
+    }
+  }
+}
+
+TEST_P(Gait, NothingJumps) {
+  for (const Walk& walk : GetParam()()) {
+    const WalkExam::Jump jump = walk.exam.jump();
+    EXPECT_LT(jump.joint, 0.25) << walk.name;    // rad in a frame
+    EXPECT_LT(jump.lin_vel, 0.15) << walk.name;  // 7.5 m/s^2
+    EXPECT_LT(jump.ang_vel, 0.05) << walk.name;  // 2.5 rad/s^2
+    EXPECT_LT(jump.height, 0.005) << walk.name;  // 0.25 m/s
+  }
+}
+
+TEST_P(Gait, LoadSharesAddUpToOne) {
+  for (const Walk& walk : GetParam()()) {
+    for (int frame = 0; frame < walk.exam.frames(); ++frame) {
+      const double left = walk.exam.share(frame, 0), right = walk.exam.share(frame, 1);
+      ASSERT_GE(std::min(left, right), 0) << walk.name << " frame " << frame;
+      ASSERT_NEAR(left + right, 1, 1e-6) << walk.name << " frame " << frame;
+    }
+  }
+}
+
+TEST_P(Gait, GroundCanGiveWhatTheMotionNeeds) {
+  for (Walk& walk : GetParam()()) {
+    // the last frames have no neighbours to take accelerations from
+    for (int frame = 1; frame + 3 < walk.exam.frames(); ++frame) {
+      const WalkExam::Ground ground = walk.exam.ground(frame);
+      ASSERT_GT(ground.vertical, 100) << walk.name << " frame " << frame;
+      ASSERT_LE(ground.force_ratio, 0.6) << walk.name << " frame " << frame;
+      ASSERT_LE(ground.outside, 0.005) << walk.name << " frame " << frame;
+      ASSERT_LE(ground.yaw_moment, ground.both ? 45 : 21) << walk.name << " frame " << frame;
+    }
+  }
+}
+
+TEST(GaitGrid, RootMovesAtTheCommandedVelocity) {
+  for (const Walk& walk : grid()) {
+    if (walk.command.is_zero()) continue;
+    int strides = 0;
+    const Vec3 mean = walk.exam.mean_velocity(kStand + 150, kStand + kWalk, &strides);
+    const Vec2 wanted(walk.command.vx, walk.command.vy);
+    EXPECT_GE(strides, 4) << walk.name;
+    EXPECT_LE((mean.head<2>() - wanted).norm(), std::max(0.05 * wanted.norm(), 0.01)) << walk.name;
+    EXPECT_NEAR(mean.z(), walk.command.wz, 0.05 * std::abs(walk.command.wz) + 1e-3) << walk.name;
+  }
+}
+
+TEST(GaitGrid, StandsStillBeforeAndAfter) {
+  for (const Walk& walk : grid()) {
+    // the body leans a little before the first step: balance looks ahead
+    EXPECT_LT(walk.exam.unrest(0, kStand / 2), 1e-3) << walk.name;
+    EXPECT_LT(walk.exam.unrest(kFrames - 25, kFrames), 1e-3) << walk.name;
+    for (const int frame : {0, kStand / 2, kFrames - 1}) {
+      EXPECT_NEAR(walk.exam.share(frame, 0), 0.5, 1e-6) << walk.name;
+      EXPECT_NEAR(walk.exam.lowest(frame), 0, 1e-4) << walk.name;
+    }
+  }
+}
+
+TEST(GaitGrid, EachFootCarriesAndSwings) {
+  for (const Walk& walk : grid()) {
+    if (walk.command.is_zero()) continue;
+    for (int side = 0; side < 2; ++side) {
+      double alone = 0;
+      for (int frame = kStand + 100; frame < kStand + kWalk; ++frame) {
+        alone += walk.exam.share(frame, side) > 0.99;
+      }
+      EXPECT_NEAR(alone / (kWalk - 100), 0.47, 0.06) << walk.name;
+      EXPECT_GT(walk.exam.clearance(side), 0.03) << walk.name;
+    }
+  }
+}
+
+TEST(GaitLibrary, CommandInForceRampsToTheTarget) {
+  const GaitSettings settings;
+  GaitLibrary gait(*g1(), settings);
+  Workers workers(1);
+  const Command target{0.6, -0.2, 0.5};
+  const std::vector<Command> targets = {target};
+  const Trajectories motion = generate(gait, constant_plan(targets, 250), workers);
+  for (int frame = 1; frame < 250; ++frame) {
+    const float *before = motion.command(0, frame - 1), *now = motion.command(0, frame);
+    ASSERT_LE(std::abs(now[0] - before[0]), settings.accel_x * 0.02 + 1e-6);
+    ASSERT_LE(std::abs(now[1] - before[1]), settings.accel_y * 0.02 + 1e-6);
+    ASSERT_LE(std::abs(now[2] - before[2]), settings.accel_yaw * 0.02 + 1e-6);
+  }
+  EXPECT_EQ(motion.command(0, 0)[0], 0);
+  EXPECT_NEAR(motion.command(0, 249)[0], 0.6, 1e-6);
+  EXPECT_NEAR(motion.command(0, 249)[1], -0.2, 1e-6);
+  EXPECT_NEAR(motion.command(0, 249)[2], 0.5, 1e-6);
+  EXPECT_EQ(motion.targets[2], 0.5f);
+}
+
+TEST(GaitLibrary, MirroredCommandGivesMirroredMotion) {
+  const Trajectories motion = g1_motion(
+      stand_then({{0.5, 0.2, 0.4}, {0.5, -0.2, -0.4}, {0, 0, 0.6}, {0, 0, -0.6}}, 10, 300));
+  std::vector<float> twin(motion.width());
+  for (int stream = 0; stream < 4; stream += 2) {
+    for (int frame = 0; frame < 300; ++frame) {
+      mirror_frame(g1()->mirror_joint, g1()->mirror_sign, motion.row(stream, frame), twin.data());
+      for (int i = 0; i < motion.width(); ++i) {
+        ASSERT_NEAR(twin[i], motion.row(stream + 1, frame)[i], 5e-3) << frame << " " << i;
+      }
+    }
+  }
+}
+
+TEST(GaitLibrary, ResetStandsAgain) {
+  GaitLibrary gait(*g1(), GaitSettings());
+  gait.resize(2);
+  std::vector<float> first(2 * 70), later(2 * 70), commands(6);
+  const Command targets[2] = {{}, {0.5, 0, 0.3}};
+  const Command zero[2] = {};
+  gait.advance(0, 2, zero, first.data(), commands.data());
+  for (int frame = 0; frame < 120; ++frame) {
+    gait.advance(0, 2, targets, later.data(), commands.data());
+  }
+  EXPECT_NE(later, first);
+  gait.reset(1);
+  gait.advance(0, 2, zero, later.data(), commands.data());
+  EXPECT_EQ(later, first);
+}
+
+TEST(GaitLibrary, MotionDoesNotDependOnTheWorkers) {
+  const CommandPlan plan = random_plan(CommandSettings(), 19, 150, 4);
+  std::vector<Trajectories> motions;
+  for (const int threads : {1, 3}) {
+    GaitLibrary gait(*g1(), GaitSettings());
+    Workers workers(threads);
+    motions.push_back(generate_balanced(*g1(), gait, plan, workers));
+  }
+  EXPECT_EQ(motions[0].rows, motions[1].rows);
+  EXPECT_EQ(motions[0].commands, motions[1].commands);
+}
+
+}  // namespace
+}  // namespace twist

@@ -1,0 +1,171 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "motion/pool.h"
+#include "walk_exam.h"
+
+namespace twist {
+namespace {
+
+const Trajectories& walks() {
+  static const Trajectories motion =
+      g1_motion(stand_then({{}, {0.6, 0, 0}, {0.2, 0.25, -0.5}}, 30, 200));
+  return motion;
+}
+
+MotionPool pool_of(const Trajectories& motion) {
+  Workers workers(2);
+  return MotionPool(*g1(), motion, workers);
+}
+
+TEST(MotionPool, ReadsWhatWasGiven) {
+  Trajectories motion = walks();
+  motion.lengths[1] = 120;
+  const MotionPool pool = pool_of(motion);
+  EXPECT_EQ(pool.streams(), 3);
+  EXPECT_EQ(pool.length(0), 200);
+  EXPECT_EQ(pool.length(1), 120);
+  EXPECT_EQ(pool.layout().joints, 29);
+  for (int stream = 0; stream < 3; ++stream) {
+    for (int frame = 0; frame < pool.length(stream); ++frame) {
+      const ReferenceView view = pool.at(stream, frame);
+      const float *row = motion.row(stream, frame), *command = motion.command(stream, frame);
+      ASSERT_TRUE(std::equal(row, row + motion.width(), view.frame));
+      ASSERT_TRUE(std::equal(command, command + 3, view.command));
+    }
+  }
+}
+
+TEST(MotionPool, FeetAreThoseOfMujoco) {
+  const MotionPool pool = pool_of(walks());
+  const ModelPtr model = g1_plain_model();
+  const DataPtr data(mj_makeData(model.get()));
+  for (int stream = 0; stream < 3; ++stream) {
+    for (int frame = 0; frame < 200; frame += 3) {
+      const float* row = walks().row(stream, frame);
+      mj_resetData(model.get(), data.get());
+      data->qpos[2] = row[58];
+      std::copy_n(row, 29, data->qpos + 7);  // this gait keeps the pelvis upright
+      mj_kinematics(model.get(), data.get());
+      for (int side = 0; side < 2; ++side) {
+        const char* name = side == 0 ? "left_ankle_roll_link" : "right_ankle_roll_link";
+        const double* foot = data->xpos + 3 * mj_name2id(model.get(), mjOBJ_BODY, name);
+        for (int i = 0; i < 3; ++i)
+          ASSERT_NEAR(pool.at(stream, frame).feet[3 * side + i], foot[i], 1e-5);
+      }
+    }
+  }
+}
+
+TEST(MotionPool, TorquesOfJointsThatCarryNothingAreInverseDynamics) {
+  const MotionPool pool = pool_of(walks());
+  for (int stream = 0; stream < 3; ++stream) {
+    WalkExam exam(walks(), stream);
+    for (int frame = 1; frame + 1 < 200; ++frame) {
+      exam.ground(frame);
+      for (int joint = 0; joint < 29; ++joint) {
+        const int side = joint < 6 ? 0 : 1;
+        if (joint < 12 && exam.share(frame, side) > 0) continue;
+        const double effort = g1()->effort[joint];
+        const double expected = std::clamp(exam.joint_torques()[joint], -effort, effort);
+        ASSERT_NEAR(pool.at(stream, frame).torque[joint], expected, 0.02)
+            << "stream " << stream << " frame " << frame << " " << g1()->joint_names[joint];
+      }
+    }
+  }
+}
+
+TEST(MotionPool, TorquesOfAFootThatCarriesAllBalanceTheWholeBody) {
+  const MotionPool pool = pool_of(walks());
+  int alone = 0, checked = 0;
+  for (int stream = 0; stream < 3; ++stream) {
+    WalkExam exam(walks(), stream);
+    for (int frame = 1; frame + 1 < 200; ++frame) {
+      for (int side = 0; side < 2; ++side) {
+        if (exam.share(frame, side) < 1) continue;
+        ++alone;
+        Vec3 moment;
+        const std::vector<double> torques = exam.torques_on_one_foot(frame, side, &moment);
+
+        // the pool gives no more moment than a sole can: skip the frames that need it all
+        const double load = exam.ground(frame).vertical;
+        if (std::abs(moment.x()) > 0.019 * load || std::abs(moment.z()) > 0.039 * load) continue;
+        if (moment.y() < -0.099 * load || moment.y() > 0.039 * load) continue;
+        ++checked;
+        for (const int joint : g1()->leg_joints[side]) {
+          const double effort = g1()->effort[joint];
+          ASSERT_NEAR(pool.at(stream, frame).torque[joint],
+                      std::clamp(torques[joint], -effort, effort), 0.05)
+              << "stream " << stream << " frame " << frame << " " << g1()->joint_names[joint];
+        }
+      }
+    }
+  }
+  EXPECT_GT(alone, 200);
+  EXPECT_GT(checked, alone / 2);
+}
+
+// How far the pelvis moves in half a second when plain MuJoCo follows a standing reference with
+// these targets.
+double drift(const MotionPool& pool, double torque_factor) {
+  SimSettings sim;
+  sim.timestep = 0.002;
+  sim.decimation = 10;
+  const ModelPtr model = g1()->make_model(sim);
+  const DataPtr data(mj_makeData(model.get()));
+  const ReferenceView reference = pool.at(0, 10);
+  data->qpos[2] = reference.frame[58];
+  std::copy_n(reference.frame, 29, data->qpos + 7);
+  const Vec3 start = Eigen::Map<const Vec3>(data->qpos);
+  double worst = 0;
+  for (int step = 0; step < 250; ++step) {
+    for (int joint = 0; joint < 29; ++joint) {
+      data->ctrl[joint] =
+          reference.frame[joint] + torque_factor * reference.torque[joint] / g1()->kp[joint];
+    }
+    mj_step(model.get(), data.get());
+    worst = std::max(worst, (Eigen::Map<const Vec3>(data->qpos) - start).norm());
+  }
+  return worst;
+}
+
+TEST(MotionPool, FeedForwardHoldsTheStandingRobot) {
+  const MotionPool pool = pool_of(walks());
+  EXPECT_LT(drift(pool, 1), 0.03);
+  EXPECT_GT(drift(pool, 0), 0.06) << "without torques the robot should sag";
+}
+
+TEST(MotionPool, RefusesAnotherNumberOfJoints) {
+  const std::string error = error_of([] { pool_of(Trajectories(1, 10, 23)); });
+  EXPECT_NE(error.find("23 joints"), std::string::npos) << error;
+  EXPECT_NE(error.find("29"), std::string::npos) << error;
+}
+
+TEST(MotionPool, NamesTheFrameThatIsNotFinite) {
+  for (const float bad : {NAN, INFINITY}) {
+    Trajectories motion = walks();
+    motion.row(2, 77)[4] = bad;
+    const std::string error = error_of([&] { pool_of(motion); });
+    EXPECT_NE(error.find("motion 2"), std::string::npos) << error;
+    EXPECT_NE(error.find("frame 77"), std::string::npos) << error;
+    EXPECT_NE(error.find("feature 4"), std::string::npos) << error;
+  }
+}
+
+TEST(MotionPool, IgnoresWhatLiesBehindTheLengthOfAStream) {
+  Trajectories motion = walks();
+  motion.lengths[2] = 77;
+  motion.row(2, 77)[4] = NAN;
+  EXPECT_EQ(error_of([&] { pool_of(motion); }), "");
+}
+
+TEST(MotionPool, RefusesNothingAndTooLittle) {
+  EXPECT_THROW(pool_of(Trajectories(0, 10, 29)), UserError);
+  Trajectories motion = walks();
+  motion.lengths[1] = 2;
+  const std::string error = error_of([&] { pool_of(motion); });
+  EXPECT_NE(error.find("motion 1 has 2 frames"), std::string::npos) << error;
+}
+
+}  // namespace
+}  // namespace twist
