@@ -151,6 +151,23 @@ void bind_base(py::module_& m) {
       .def_readonly("total_mass", &Robot::total_mass);
 }
 
+// (frames, 5), see its binding
+py::array_t<double> ground_demand(const Robot& robot, const Trajectories& motion, int stream) {
+  ReferenceDynamics dynamics(robot);
+  const int length = motion.lengths.at(stream);
+  py::array_t<double> out({length, 5});
+  auto rows = out.mutable_unchecked<2>();
+  for (int frame = 0; frame < length; ++frame) {
+    dynamics.evaluate(motion.row(stream, std::max(0, frame - 1)), motion.row(stream, frame),
+                      motion.row(stream, std::min(length - 1, frame + 1)));
+    const GroundDemand& demand = dynamics.demand;
+    const double values[] = {demand.force_ratio, demand.pressure_outside, demand.yaw_moment,
+                             double(demand.double_support), dynamics.lowest};
+    for (int i = 0; i < 5; ++i) rows(frame, i) = values[i];
+  }
+  return out;
+}
+
 void bind_motion(py::module_& m) {
   py::class_<CommandPlan>(m, "CommandPlan", "Command targets of many streams over time.")
       .def_readonly("streams", &CommandPlan::streams)
@@ -197,22 +214,9 @@ void bind_motion(py::module_& m) {
       .def(py::init<const Robot&, const Trajectories&, Workers&>(), "robot"_a, "motion"_a, "workers"_a, Release())
       .def_property_readonly("streams", &MotionPool::streams);
 
-  // what the ground must give, frame by frame: (frames, 4) force ratio, distance outside, yaw moment, double support
-  m.def("ground_demand", [](const Robot& robot, const Trajectories& motion, int stream) {
-    ReferenceDynamics dynamics(robot);
-    const int length = motion.lengths.at(stream);
-    py::array_t<double> out({length, 5});
-    auto rows = out.mutable_unchecked<2>();
-    for (int frame = 0; frame < length; ++frame) {
-      dynamics.evaluate(motion.row(stream, std::max(0, frame - 1)), motion.row(stream, frame),
-                        motion.row(stream, std::min(length - 1, frame + 1)));
-      const double values[] = {dynamics.demand.force_ratio, dynamics.demand.pressure_outside,
-                               dynamics.demand.yaw_moment, double(dynamics.demand.double_support), dynamics.lowest};
-      for (int i = 0; i < 5; ++i) rows(frame, i) = values[i];
-    }
-    return out;
-  }, "robot"_a, "motion"_a, "stream"_a,
-  "Per frame: force ratio, centre of pressure outside the soles (m), yaw moment (N m), double support, lowest sole point.");
+  m.def("ground_demand", &ground_demand, "robot"_a, "motion"_a, "stream"_a,
+        "What the ground must give at each frame: force ratio, distance of the centre of pressure from the soles (m), "
+        "yaw moment (N m), whether in double support, height of the lowest sole point (m).");
 }
 
 std::map<std::string, double> to_dict(const CmgUpdate& u) {
@@ -317,7 +321,8 @@ std::map<std::string, std::vector<std::string>> contract(const Robot& robot) {
   std::map<std::string, std::vector<std::string>> names;
   names["joints"] = robot.joint_names;
   for (const int joint : robot.acted_joints) names["actions"].push_back(robot.joint_names[joint]);
-  for (const auto& block : ObservationLayout(robot).blocks()) {
+  const ObservationLayout layout(robot);
+  for (const auto& block : layout.blocks()) {
     names["observation"].push_back(block.name + ":" + std::to_string(block.width));
   }
   return names;

@@ -57,14 +57,22 @@ int Robot::joint_index(const std::string& name) const {
 
 Robot::Robot(RobotSettings settings) : settings_(std::move(settings)) {
   const ModelPtr model = compile(settings_.mjcf, true);
+  total_mass = mj_getTotalmass(model.get());
+  read_joints(model.get());
+  read_default_pose();
+  read_actions();
+  read_mirror();
+  read_bodies(model.get());
+}
+
+// joints in model order, each with its actuator
+void Robot::read_joints(const mjModel* model) {
   if (model->njnt < 2 || model->jnt_type[0] != mjJNT_FREE) {
     fail("robot model '", settings_.mjcf, "' must begin with a free joint and have at least one hinge joint");
   }
-
-  // joints in model order, each with its actuator
   const double omega = 2.0 * M_PI * settings_.natural_frequency_hz;
   for (int joint = 1; joint < model->njnt; ++joint) {
-    const std::string name = name_of(model.get(), mjOBJ_JOINT, joint);
+    const std::string name = name_of(model, mjOBJ_JOINT, joint);
     if (model->jnt_type[joint] != mjJNT_HINGE) fail("joint '", name, "' must be a hinge");
     const int actuator = joint - 1;
     if (actuator >= model->nu || model->actuator_trnid[2 * actuator] != joint) {
@@ -79,9 +87,9 @@ Robot::Robot(RobotSettings settings) : settings_(std::move(settings)) {
     kp.push_back(armature.back() * omega * omega);
     kd.push_back(2.0 * settings_.damping_ratio * armature.back() * omega);
   }
-  total_mass = mj_getTotalmass(model.get());
+}
 
-  // default pose
+void Robot::read_default_pose() {
   q_default.assign(num_joints(), 0.0);
   for (const auto& [name, angle] : settings_.default_pose) {
     const int joint = joint_index(name);
@@ -90,8 +98,10 @@ Robot::Robot(RobotSettings settings) : settings_(std::move(settings)) {
     }
     q_default[joint] = angle;
   }
+}
 
-  // actions: the longest matching name part decides, so that a whole joint name beats "hip"
+// the longest matching part of the name decides, so that a whole joint name beats "hip"
+void Robot::read_actions() {
   for (int joint = 0; joint < num_joints(); ++joint) {
     double factor = -1.0;
     std::size_t longest = 0;
@@ -106,8 +116,9 @@ Robot::Robot(RobotSettings settings) : settings_(std::move(settings)) {
     acted_joints.push_back(joint);
     action_scale.push_back(factor * 0.25 * effort[joint] / kp[joint]);
   }
+}
 
-  // mirror map
+void Robot::read_mirror() {
   if (settings_.mirror_left.size() != settings_.mirror_right.size()) fail("mirror pairs are incomplete");
   mirror_joint.resize(num_joints());
   mirror_sign.assign(num_joints(), 1.0);
@@ -118,11 +129,12 @@ Robot::Robot(RobotSettings settings) : settings_(std::move(settings)) {
     mirror_joint[right] = left;
   }
   for (const auto& name : settings_.mirror_negate) mirror_sign[joint_index(name)] = -1.0;
+}
 
-  // bodies
+void Robot::read_bodies(const mjModel* model) {
   if (settings_.feet.size() != 2) fail("feet must name the left and the right foot body, got ", settings_.feet.size());
-  for (const auto& name : settings_.feet) foot_bodies.push_back(body_id(model.get(), name, "foot"));
-  for (const auto& name : settings_.key_bodies) key_bodies.push_back(body_id(model.get(), name, "key"));
+  for (const auto& name : settings_.feet) foot_bodies.push_back(body_id(model, name, "foot"));
+  for (const auto& name : settings_.key_bodies) key_bodies.push_back(body_id(model, name, "key"));
   in_leg.assign(num_joints(), false);
   for (int side = 0; side < 2; ++side) {
     for (int body = foot_bodies[side]; model->body_parentid[body] != 0; body = model->body_parentid[body]) {

@@ -101,6 +101,12 @@ class Robot {
   double total_mass = 0.0;                           // kg
 
  private:
+  void read_joints(const mjModel* model);
+  void read_default_pose();
+  void read_actions();
+  void read_mirror();
+  void read_bodies(const mjModel* model);
+
   RobotSettings settings_;
 };
 
