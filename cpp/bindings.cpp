@@ -201,7 +201,6 @@ void bind_motion(py::module_& m) {
       .def(py::init<const Robot&, const GaitSettings&>(), "robot"_a, "settings"_a = GaitSettings())
       .def_property_readonly("standing_pose", &GaitLibrary::standing_pose);
   m.def("generate", &generate, "generator"_a, "plan"_a, "workers"_a, Release());
-  m.def("make_balanced", &make_balanced, "robot"_a, "motion"_a, "workers"_a, "rounds"_a = 4, Release());
   m.def("generate_balanced", &generate_balanced, "robot"_a, "generator"_a, "plan"_a, "workers"_a, Release());
   m.def("clip_trajectories", [](const Robot& robot, const std::vector<py::dict>& dicts) {
     std::vector<Clip> clips;

@@ -103,7 +103,7 @@ class GaitLibrary : public Generator {
     double lift = 0;         // how far it is through its swing's height, 0..1
     int stance = 0;          // the foot that carries
     double progress = 0;     // through the step or the weight shift, 0..1
-    int steps_in_place = 0;  // completed steps since the command is zero
+    int steps_in_place = 0;  // whole steps since the command is zero; -1 while it is not
     Command command;
     Sample previous, current, next;
   };

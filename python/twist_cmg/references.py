@@ -34,8 +34,6 @@ class Motion:
         reference = self.config.reference
         if reference.source == "clips":
             made = clip_motion(self.robot, reference.clips, note)
-            if reference.balance:
-                _C.make_balanced(self.robot, made, self.workers)
         else:
             made = self._generate(reference.source, self._random_plan())
         return _C.MotionPool(self.robot, made, self.workers)

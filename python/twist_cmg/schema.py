@@ -56,9 +56,7 @@ def _reference() -> Section:
     grid = ("auto", "gait", "cmg")
     doc = "what the evaluation follows; auto: the source, or gait for clips"
     evaluate = Field("evaluate", "str", "auto", doc, choices=grid)
-    doc = "shift the pelvis of recorded motion until its weight rests inside the soles"
-    balance = Field("balance", "bool", True, doc)
-    return _motion("gait", ("gait", "cmg", "clips"), cmg, evaluate, balance)
+    return _motion("gait", ("gait", "cmg", "clips"), cmg, evaluate)
 
 
 def _teacher_run() -> list[Field]:

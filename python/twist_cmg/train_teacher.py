@@ -87,9 +87,7 @@ def _iterate(session: Session, teacher: _Teacher, run: RunFolder) -> tuple[bool,
         env_steps = int(metrics.get("env_steps", steps))
         state, policy = ppo.state(), ppo.policy_state()
         contract = _C.contract(session.robot)
-        return Checkpoint(
-            "teacher", to_dict(config), iteration, env_steps, state, policy, contract
-        )
+        return Checkpoint("teacher", to_dict(config), iteration, env_steps, state, policy, contract)
 
     def measure() -> Metrics:
         cell = track(teacher.motion, teacher.pool, ppo.policy_state())
