@@ -43,7 +43,7 @@ class ErrorMeter {
   }
 
   void write(EvaluationCell& cell) const {
-    const double steps = std::max(1, steps_), windows = std::max(1, windows_);
+    const double steps = steps_, windows = windows_;  // 0 / 0 is not a number: not known
     cell.velocity_rmse = std::sqrt(velocity2_ / steps);
     cell.yaw_rate_rmse = std::sqrt(yaw2_ / steps);
     cell.velocity_rmse_1s = std::sqrt(velocity_1s2_ / windows);
@@ -113,9 +113,9 @@ EvaluationCell to_cell(const std::vector<Outcome>& outcomes, int episodes) {
   }
   errors.write(cell);
   cell.survival = static_cast<double>(survived) / episodes;
-  cell.mean_vx = velocity.x() / std::max(1, counted);
-  cell.mean_vy = velocity.y() / std::max(1, counted);
-  cell.mean_wz = velocity.z() / std::max(1, counted);
+  cell.mean_vx = velocity.x() / counted;
+  cell.mean_vy = velocity.y() / counted;
+  cell.mean_wz = velocity.z() / counted;
   return cell;
 }
 

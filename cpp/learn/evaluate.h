@@ -40,7 +40,8 @@ struct EvaluationSettings {
   EnvSettings environment(const EnvSettings& training) const;
 };
 
-/// Result of one command, or of tracking a whole pool.
+/// Result of one command, or of tracking a whole pool. Errors and means are NaN if no episode lasted long enough to
+/// know them.
 struct EvaluationCell {
   Command command;
   int episodes = 0;

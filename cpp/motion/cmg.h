@@ -66,6 +66,9 @@ CmgStatistics load_statistics(const State& state);
 /// in [0, 1]. A stream whose next frame is not finite, or 100 standard deviations from the mean, is
 /// put back to standing and counted. The result for a stream does not depend on which streams are
 /// advanced together, nor on threads.
+///
+/// Standing is a fixed point by construction: once the command in force has been zero for as long as stopping takes, the
+/// state is drawn to the standing pose until a command comes.
 class CmgGenerator : public Generator {
  public:
   explicit CmgGenerator(Cmg model);
@@ -85,6 +88,7 @@ class CmgGenerator : public Generator {
   void advance_block(int block, int first, int end, const Command* targets, float* rows,
                      float* commands);
   bool next_frame(const float* row, const float* change, float* next) const;
+  void settle(int stream, const Command& target, float* next);
   void emit(int stream, const float* next, const Command& target, float* row, float* command);
   float* frame(int stream) { return &frames_[std::size_t(stream) * layout_.width()]; }
   float* past(int stream) { return &past_[std::size_t(stream) * layout_.joints]; }
@@ -96,6 +100,7 @@ class CmgGenerator : public Generator {
   std::vector<float> frames_;      // (streams, features) the frame to be emitted next
   std::vector<float> past_;        // (streams, joints) joint angles of the frame before
   std::vector<Command> commands_;  // (streams) the command in force
+  std::vector<int> idle_;          // (streams) frames since the command in force is zero
   std::atomic<std::int64_t> nonfinite_ = 0;
 };
 

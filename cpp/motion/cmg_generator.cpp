@@ -13,7 +13,10 @@
 namespace twist {
 namespace {
 
-constexpr float kLost = 100;  // standard deviations from the mean
+constexpr float kLost = 100;        // standard deviations from the mean
+constexpr int kStopFrames = 60;     // a last step and a weight shift
+constexpr int kSettleFrames = 50;   // then the pull below; after that the pose is held
+constexpr float kRestPull = 0.12f;  // share of the way to the standing pose per frame of rest
 
 // Scales a vector to unit length; one of no length becomes straight down.
 void normalise_gravity(float* gravity) {
@@ -41,6 +44,7 @@ void CmgGenerator::resize(int streams) {
   frames_.resize(std::size_t(streams) * layout_.width());
   past_.resize(std::size_t(streams) * layout_.joints);
   commands_.resize(streams);
+  idle_.resize(streams);
   for (int stream = 0; stream < streams; ++stream) reset(stream);
 }
 
@@ -49,6 +53,7 @@ void CmgGenerator::reset(int stream) {
   std::copy(start.begin(), start.end(), frame(stream));
   std::copy_n(start.begin(), layout_.joints, past(stream));
   commands_[stream] = {};
+  idle_[stream] = kStopFrames + kSettleFrames;
 }
 
 void CmgGenerator::advance(int first, int count, const Command* targets, float* rows,
@@ -105,6 +110,7 @@ void CmgGenerator::advance_block(int block, int first, int end, const Command* t
       ++nonfinite_;
       std::copy_n(frame(stream), width, next.data());
     }
+    settle(stream, targets[i], next.data());
     emit(stream, next.data(), sane ? targets[i] : Command{}, rows + std::size_t(i) * width,
          commands + std::size_t(i) * 3);
   }
@@ -127,6 +133,16 @@ bool CmgGenerator::next_frame(const float* row, const float* change, float* next
     share = std::clamp(share, 0.0f, 1.0f);
   }
   return sane;
+}
+
+// draws a stream that rests to the standing pose
+void CmgGenerator::settle(int stream, const Command& target, float* next) {
+  const bool zero = target.is_zero() && commands_[stream].is_zero();
+  idle_[stream] = zero ? std::min(idle_[stream] + 1, kStopFrames + kSettleFrames + 1) : 0;
+  if (idle_[stream] <= kStopFrames) return;
+  const float pull = idle_[stream] > kStopFrames + kSettleFrames ? 1.0f : kRestPull;
+  const std::vector<float>& start = model_.statistics().start;
+  for (int i = 0; i < layout_.width(); ++i) next[i] += pull * (start[i] - next[i]);
 }
 
 void CmgGenerator::emit(int stream, const float* next, const Command& target, float* row,

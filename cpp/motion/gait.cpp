@@ -124,7 +124,7 @@ void GaitLibrary::end_step(Stream& stream, const Command& target) const {
   stream.swing = stream.foot[1 - stream.stance];
   stream.progress -= 1.0;
   ++stream.steps_in_place;
-  if (stream.steps_in_place < 1 || !target.is_zero()) return;
+  if (stream.steps_in_place < 2 || !target.is_zero()) return;
   stream.mode = Mode::kStop;
   stream.progress *= step_s({}) / settings_.shift_s;
 }
