@@ -11,7 +11,7 @@ namespace twist {
 namespace {
 
 constexpr int kCommandWindow = 25;          // frames on each side over which the command is averaged
-constexpr double kContactHeight = 0.03;     // m above the lowest foot height of the clip
+constexpr double kContactHeight = 0.03;     // m above the other foot
 constexpr double kContactSpeed = 0.6;       // m/s
 
 // motion of one clip at 50 Hz
@@ -80,12 +80,15 @@ void smooth(std::vector<Value>& signal) {
   }
 }
 
-void smooth(Motion& motion) {
-  smooth(motion.position);
+// A low-pass of about 5 Hz: what is faster in recorded motion is noise, and accelerations would consist of nothing else.
+constexpr int kPasses = 4;
+
+void smooth_all(Motion& motion) {
+  for (int pass = 0; pass < kPasses; ++pass) smooth(motion.position);
   for (std::size_t joint = 0; joint < motion.q[0].size(); ++joint) {
     std::vector<double> angle;
     for (const auto& q : motion.q) angle.push_back(q[joint]);
-    smooth(angle);
+    for (int pass = 0; pass < kPasses; ++pass) smooth(angle);
     for (int frame = 0; frame < motion.frames; ++frame) motion.q[frame][joint] = angle[frame];
   }
 }
@@ -112,29 +115,36 @@ void write_row(const FrameLayout& layout, const Motion& motion, int frame, float
   }
 }
 
-// grounds the stream and plans its contacts
-void find_contacts(const FrameLayout& layout, ReferenceDynamics& dynamics, const Motion& motion, int stream,
-                   Trajectories& out) {
+void write_rows(const FrameLayout& layout, const Motion& motion, int stream, Trajectories& out) {
+  for (int frame = 0; frame < motion.frames; ++frame) write_row(layout, motion, frame, out.row(stream, frame));
+}
+
+// Somebody who walks always has a sole on the floor: shifts the pelvis until the lower sole is there.
+void ground(ReferenceDynamics& dynamics, const Trajectories& rows, int stream, Motion& motion) {
   std::vector<double> lowest;
-  std::vector<Vec3> feet[2];  // world, relative height
   for (int frame = 0; frame < motion.frames; ++frame) {
-    float* row = out.row(stream, frame);
+    const float* row = rows.row(stream, frame);
     dynamics.evaluate(row, row, row);
     lowest.push_back(dynamics.lowest);
+  }
+  for (int pass = 0; pass < kPasses; ++pass) smooth(lowest);
+  for (int frame = 0; frame < motion.frames; ++frame) motion.position[frame].z() -= lowest[frame];
+}
+
+// plans which foot carries
+void find_contacts(const FrameLayout& layout, ReferenceDynamics& dynamics, const Motion& motion, int stream,
+                   Trajectories& out) {
+  std::vector<Vec3> feet[2];  // world
+  for (int frame = 0; frame < motion.frames; ++frame) {
+    const float* row = out.row(stream, frame);
+    dynamics.evaluate(row, row, row);
     for (int side = 0; side < 2; ++side) {
       Vec3 foot = rot_z(heading(motion.quat[frame])) * dynamics.feet[side];
       foot.head<2>() += motion.position[frame].head<2>();
       feet[side].push_back(foot);
     }
   }
-  // the floor is where the soles are most of the time: the fifth percentile
-  std::vector<double> sorted = lowest;
-  std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 20, sorted.end());
-  const double floor = sorted[sorted.size() / 20];
-  for (int frame = 0; frame < motion.frames; ++frame) {
-    out.row(stream, frame)[layout.height()] -= static_cast<float>(std::min(floor, lowest[frame] + 0.005));
-  }
-
+  std::vector<double> left_share;
   for (int frame = 0; frame < motion.frames; ++frame) {
     const int a = std::max(0, frame - 1), b = std::min(motion.frames - 1, frame + 1);
     const double lower = std::min(feet[0][frame].z(), feet[1][frame].z());
@@ -146,9 +156,15 @@ void find_contacts(const FrameLayout& layout, ReferenceDynamics& dynamics, const
     }
     // someone must carry
     if (weight[0] + weight[1] == 0) weight[feet[0][frame].z() <= feet[1][frame].z() ? 0 : 1] = 1;
-    for (int side = 0; side < 2; ++side) {
-      out.row(stream, frame)[layout.contact() + side] = static_cast<float>(weight[side] / (weight[0] + weight[1]));
-    }
+    left_share.push_back(weight[0] / (weight[0] + weight[1]));
+  }
+
+  // load moves from foot to foot over a few frames
+  smooth(left_share);
+  smooth(left_share);
+  for (int frame = 0; frame < motion.frames; ++frame) {
+    out.row(stream, frame)[layout.contact()] = static_cast<float>(left_share[frame]);
+    out.row(stream, frame)[layout.contact() + 1] = static_cast<float>(1.0 - left_share[frame]);
   }
 }
 
@@ -177,7 +193,7 @@ Trajectories clip_trajectories(const Robot& robot, const std::vector<Clip>& clip
   for (const Clip& clip : clips) {
     check(robot, clip);
     motions.push_back(resample(robot, clip));
-    smooth(motions.back());
+    smooth_all(motions.back());
     longest = std::max(longest, motions.back().frames);
   }
 
@@ -186,7 +202,9 @@ Trajectories clip_trajectories(const Robot& robot, const std::vector<Clip>& clip
   ReferenceDynamics dynamics(robot);
   for (int stream = 0; stream < out.streams; ++stream) {
     out.lengths[stream] = motions[stream].frames;
-    for (int frame = 0; frame < motions[stream].frames; ++frame) write_row(layout, motions[stream], frame, out.row(stream, frame));
+    write_rows(layout, motions[stream], stream, out);
+    ground(dynamics, out, stream, motions[stream]);
+    write_rows(layout, motions[stream], stream, out);
     find_contacts(layout, dynamics, motions[stream], stream, out);
     find_commands(layout, stream, out);
   }

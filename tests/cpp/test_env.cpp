@@ -28,7 +28,11 @@ EnvSettings calm() {
 // As in training.
 EnvSettings rough() {
   EnvSettings s;
-  s.rewards = {{"velocity", 1.5}, {"leg_joints", 0.7}, {"contact", 0.6}, {"slip", -0.1}};
+  s.rewards = {{"velocity", 1.5},
+               {"leg_joints", 0.7},
+               {"contact", 0.6},
+               {"slip", -0.1},
+               {"action_rate", -0.04}};
   return s;
 }
 

@@ -66,7 +66,10 @@ INSTANTIATE_TEST_SUITE_P(Of, Gait, testing::Values(grid, changes), [](const auto
 });
 
 TEST_P(Gait, StanceFeetStayWhereTheyArePlanted) {
-  for (const Walk& walk : GetParam()()) EXPECT_LT(walk.exam.slip(), 0.01) << walk.name;
+  for (const Walk& walk : GetParam()()) {
+    EXPECT_LT(walk.exam.slip(), 0.01) << walk.name;
+    EXPECT_LT(walk.exam.slip(0.02), 0.01) << walk.name << ", from landing to lift-off";
+  }
 }
 
 TEST_P(Gait, StanceFeetLieFlatOnTheFloor) {
@@ -197,6 +200,19 @@ TEST(GaitLibrary, MirroredCommandGivesMirroredMotion) {
         ASSERT_NEAR(twin[i], motion.row(stream + 1, frame)[i], 5e-3) << frame << " " << i;
       }
     }
+  }
+}
+
+TEST(GaitLibrary, RowsAreConsistentBeforeTheyAreBalanced) {
+  GaitLibrary gait(*g1(), GaitSettings());
+  Workers workers(1);
+  const Trajectories motion = generate(gait, random_plan(CommandSettings(), 8, 400, 6), workers);
+  for (int stream = 0; stream < 8; ++stream) {
+    const WalkExam exam(motion, stream);
+    EXPECT_LT(exam.velocity_mismatch(), 1e-3);
+    EXPECT_LT(exam.slip(0.02), 0.01);
+    EXPECT_LT(exam.deepest(), 0.005);
+    EXPECT_GT(exam.limit_margin(), 0.015);
   }
 }
 

@@ -37,15 +37,15 @@ class WalkExam {
   double height(int frame) const { return row(frame)[layout_.height()]; }
   double lowest(int frame) const { return lowest_[frame]; }
 
-  /// Farthest that a sole point goes from where it was when its foot began to carry all the load,
-  /// m.
-  double slip() const {
+  /// Farthest that a sole point goes from where it was when its foot began to carry `load` or more
+  /// of the weight, m.
+  double slip(double load = 0.99) const {
     double worst = 0;
     for (int side = 0; side < 2; ++side) {
       int begin = -1;
       for (int frame = 0; frame < frames_; ++frame) {
-        if (share(frame, side) <= 0.99) begin = -1;
-        if (share(frame, side) > 0.99 && begin < 0) begin = frame;
+        if (share(frame, side) < load) begin = -1;
+        if (share(frame, side) >= load && begin < 0) begin = frame;
         for (int i = 0; begin >= 0 && i < 4; ++i) {
           const Vec3 moved = soles_[frame][side][i] - soles_[begin][side][i];
           worst = std::max(worst, moved.head<2>().norm());
