@@ -6,7 +6,8 @@
 
 namespace twist {
 
-/// The user's mistake: the message names the value given and the valid choices. Python sees ValueError.
+/// The user's mistake: the message names the value given and the valid choices. Python sees
+/// ValueError.
 class UserError : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;

@@ -19,7 +19,8 @@ int usable_cores() {
 Workers::Workers(int threads) : process_id_(getpid()) {
   if (threads < 0) fail("threads must be 0 (all usable cores) or more, got ", threads);
   const int total = threads == 0 ? usable_cores() : threads;
-  for (int worker = 1; worker < total; ++worker) threads_.emplace_back([this, worker] { work(worker); });
+  for (int worker = 1; worker < total; ++worker)
+    threads_.emplace_back([this, worker] { work(worker); });
 }
 
 Workers::~Workers() {
@@ -37,7 +38,8 @@ Workers::~Workers() {
 }
 
 void Workers::run(int tasks, const std::function<void(int, int)>& body) {
-  if (getpid() != process_id_) fail("this thread pool was made in another process; do not fork, use spawn");
+  if (getpid() != process_id_)
+    fail("this thread pool was made in another process; do not fork, use spawn");
   {
     std::lock_guard lock(mutex_);
     body_ = &body;

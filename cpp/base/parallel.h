@@ -15,9 +15,9 @@ int usable_cores();
 
 /// A pool of worker threads for parallel loops.
 ///
-/// The calling thread is worker 0, so `Workers(1)` starts no thread at all. Tasks are handed out one at a time, in
-/// order; results must not depend on which worker runs a task. Threads sleep between loops. A pool made before a
-/// fork() refuses to work in the child process.
+/// The calling thread is worker 0, so `Workers(1)` starts no thread at all. Tasks are handed out
+/// one at a time, in order; results must not depend on which worker runs a task. Threads sleep
+/// between loops. A pool made before a fork() refuses to work in the child process.
 class Workers {
  public:
   /// `threads` >= 1; 0 means `usable_cores()`. Throws UserError if negative.
@@ -28,8 +28,9 @@ class Workers {
 
   int count() const { return static_cast<int>(threads_.size()) + 1; }
 
-  /// Calls `body(task, worker)` for every task in [0, tasks) and returns when all are done. If bodies throw, the
-  /// exception of the lowest task index is rethrown here after all tasks have ended.
+  /// Calls `body(task, worker)` for every task in [0, tasks) and returns when all are done. If
+  /// bodies throw, the exception of the lowest task index is rethrown here after all tasks have
+  /// ended.
   void run(int tasks, const std::function<void(int task, int worker)>& body);
 
  private:

@@ -7,17 +7,27 @@
 namespace twist {
 
 /// What a random stream is for; streams of different purpose never overlap.
-enum class Purpose : std::uint32_t { kReset, kCommand, kAction, kMinibatch, kMotion, kEvaluation, kNetwork };
+enum class Purpose : std::uint32_t {
+  kReset,
+  kCommand,
+  kAction,
+  kMinibatch,
+  kMotion,
+  kEvaluation,
+  kNetwork
+};
 
-/// Counter-based random numbers: a pure function of (seed, stream, step, purpose) and of how many numbers were drawn
-/// since construction. Nothing is shared, so results do not depend on threads or order.
-/// Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+/// Counter-based random numbers: a pure function of (seed, stream, step, purpose) and of how many
+/// numbers were drawn since construction. Nothing is shared, so results do not depend on threads or
+/// order. Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 class Random {
  public:
   Random(std::uint64_t seed, std::uint64_t stream, std::uint32_t step, Purpose purpose)
       : key_{static_cast<std::uint32_t>(seed),
-             static_cast<std::uint32_t>(seed >> 32) ^ (static_cast<std::uint32_t>(purpose) * 0x9E3779B9u)},
-        counter_{0, step, static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)} {}
+             static_cast<std::uint32_t>(seed >> 32) ^
+                 (static_cast<std::uint32_t>(purpose) * 0x9E3779B9u)},
+        counter_{0, step, static_cast<std::uint32_t>(stream),
+                 static_cast<std::uint32_t>(stream >> 32)} {}
 
   /// Uniform over all 32-bit values.
   std::uint32_t bits() {

@@ -9,7 +9,8 @@
 namespace twist {
 namespace {
 
-constexpr int kVisualGroup = 1, kCollisionGroup = 3;  // geoms of these groups exist only in the full model
+constexpr int kVisualGroup = 1,
+              kCollisionGroup = 3;  // geoms of these groups exist only in the full model
 
 std::string name_of(const mjModel* model, int type, int id) {
   const char* name = mj_id2name(model, type, id);
@@ -68,7 +69,8 @@ Robot::Robot(RobotSettings settings) : settings_(std::move(settings)) {
 // joints in model order, each with its actuator
 void Robot::read_joints(const mjModel* model) {
   if (model->njnt < 2 || model->jnt_type[0] != mjJNT_FREE) {
-    fail("robot model '", settings_.mjcf, "' must begin with a free joint and have at least one hinge joint");
+    fail("robot model '", settings_.mjcf,
+         "' must begin with a free joint and have at least one hinge joint");
   }
   const double omega = 2.0 * M_PI * settings_.natural_frequency_hz;
   for (int joint = 1; joint < model->njnt; ++joint) {
@@ -76,8 +78,8 @@ void Robot::read_joints(const mjModel* model) {
     if (model->jnt_type[joint] != mjJNT_HINGE) fail("joint '", name, "' must be a hinge");
     const int actuator = joint - 1;
     if (actuator >= model->nu || model->actuator_trnid[2 * actuator] != joint) {
-      fail("joint '", name, "' has no position actuator at place ", actuator, " of robot model '", settings_.mjcf,
-           "'; actuators must follow the order of the joints");
+      fail("joint '", name, "' has no position actuator at place ", actuator, " of robot model '",
+           settings_.mjcf, "'; actuators must follow the order of the joints");
     }
     joint_names.push_back(name);
     lower.push_back(model->jnt_range[2 * joint]);
@@ -94,7 +96,8 @@ void Robot::read_default_pose() {
   for (const auto& [name, angle] : settings_.default_pose) {
     const int joint = joint_index(name);
     if (angle < lower[joint] || angle > upper[joint]) {
-      fail("default_pose.", name, " = ", angle, " is outside the joint's range ", lower[joint], " to ", upper[joint]);
+      fail("default_pose.", name, " = ", angle, " is outside the joint's range ", lower[joint],
+           " to ", upper[joint]);
     }
     q_default[joint] = angle;
   }
@@ -119,12 +122,14 @@ void Robot::read_actions() {
 }
 
 void Robot::read_mirror() {
-  if (settings_.mirror_left.size() != settings_.mirror_right.size()) fail("mirror pairs are incomplete");
+  if (settings_.mirror_left.size() != settings_.mirror_right.size())
+    fail("mirror pairs are incomplete");
   mirror_joint.resize(num_joints());
   mirror_sign.assign(num_joints(), 1.0);
   for (int joint = 0; joint < num_joints(); ++joint) mirror_joint[joint] = joint;
   for (std::size_t pair = 0; pair < settings_.mirror_left.size(); ++pair) {
-    const int left = joint_index(settings_.mirror_left[pair]), right = joint_index(settings_.mirror_right[pair]);
+    const int left = joint_index(settings_.mirror_left[pair]),
+              right = joint_index(settings_.mirror_right[pair]);
     mirror_joint[left] = right;
     mirror_joint[right] = left;
   }
@@ -132,26 +137,29 @@ void Robot::read_mirror() {
 }
 
 void Robot::read_bodies(const mjModel* model) {
-  if (settings_.feet.size() != 2) fail("feet must name the left and the right foot body, got ", settings_.feet.size());
+  if (settings_.feet.size() != 2)
+    fail("feet must name the left and the right foot body, got ", settings_.feet.size());
   for (const auto& name : settings_.feet) foot_bodies.push_back(body_id(model, name, "foot"));
   for (const auto& name : settings_.key_bodies) key_bodies.push_back(body_id(model, name, "key"));
   in_leg.assign(num_joints(), false);
   for (int side = 0; side < 2; ++side) {
-    for (int body = foot_bodies[side]; model->body_parentid[body] != 0; body = model->body_parentid[body]) {
+    for (int body = foot_bodies[side]; model->body_parentid[body] != 0;
+         body = model->body_parentid[body]) {
       if (model->body_jntnum[body] == 1) leg_joints[side].push_back(model->body_jntadr[body] - 1);
     }
     std::reverse(leg_joints[side].begin(), leg_joints[side].end());
     for (const int joint : leg_joints[side]) in_leg[joint] = true;
     if (leg_joints[side].size() != 6) {
-      fail("the leg to '", settings_.feet[side], "' has ", leg_joints[side].size(), " joints; 6 are needed");
+      fail("the leg to '", settings_.feet[side], "' has ", leg_joints[side].size(),
+           " joints; 6 are needed");
     }
   }
 }
 
 ModelPtr Robot::make_model(const SimSettings& sim) const {
   if (std::abs(sim.timestep * sim.decimation - kControlStep) > 1e-9) {
-    fail("sim.timestep * sim.decimation must be ", kControlStep, " s (50 Hz), got ", sim.timestep, " * ",
-         sim.decimation);
+    fail("sim.timestep * sim.decimation must be ", kControlStep, " s (50 Hz), got ", sim.timestep,
+         " * ", sim.decimation);
   }
   ModelPtr model = compile(settings_.mjcf, sim.collision == "feet");
   model->opt.timestep = sim.timestep;

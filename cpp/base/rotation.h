@@ -18,7 +18,9 @@ inline Mat3 rot_z(double yaw) { return Eigen::AngleAxisd(yaw, Vec3::UnitZ()).toR
 inline Mat2 rot_2d(double yaw) { return Eigen::Rotation2Dd(yaw).toRotationMatrix(); }
 
 /// MuJoCo stores quaternions w x y z, Eigen's constructor takes the same order.
-inline Eigen::Quaterniond quat_from_mujoco(const double* wxyz) { return {wxyz[0], wxyz[1], wxyz[2], wxyz[3]}; }
+inline Eigen::Quaterniond quat_from_mujoco(const double* wxyz) {
+  return {wxyz[0], wxyz[1], wxyz[2], wxyz[3]};
+}
 
 inline void quat_to_mujoco(const Eigen::Quaterniond& quat, double* wxyz) {
   wxyz[0] = quat.w();
@@ -33,8 +35,8 @@ inline double heading(const Eigen::Quaterniond& quat_wb) {
   return std::atan2(x_axis.y(), x_axis.x());
 }
 
-/// The smallest rotation that is consistent with a projected gravity (unit vector in the base frame) and has zero
-/// heading: its inverse takes world -z to `gravity`.
+/// The smallest rotation that is consistent with a projected gravity (unit vector in the base
+/// frame) and has zero heading: its inverse takes world -z to `gravity`.
 inline Eigen::Quaterniond tilt_from_gravity(const Vec3& gravity) {
   const Eigen::Quaterniond tilt = Eigen::Quaterniond::FromTwoVectors(gravity, -Vec3::UnitZ());
   return Eigen::Quaterniond(Eigen::AngleAxisd(-heading(tilt), Vec3::UnitZ())) * tilt;

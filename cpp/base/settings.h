@@ -13,14 +13,15 @@
 //     ...
 //   }
 //
-// and that one list gives Python attributes, YAML in and out, command-line overrides, range checks and the help
-// text. Supported member types: bool, int, double, std::string, std::vector<double>, std::vector<std::string>,
-// std::map<std::string, double>, and other settings structs (visited with the range {}).
+// and that one list gives Python attributes, YAML in and out, command-line overrides, range checks
+// and the help text. Supported member types: bool, int, double, std::string, std::vector<double>,
+// std::vector<std::string>, std::map<std::string, double>, and other settings structs (visited with
+// the range {}).
 
 namespace twist {
 
-/// The closed interval of valid values of a number (of every element, for vectors and maps), or, for a string, its
-/// valid choices. Default: anything goes.
+/// The closed interval of valid values of a number (of every element, for vectors and maps), or,
+/// for a string, its valid choices. Default: anything goes.
 struct Valid {
   double lower = -1e300;
   double upper = 1e300;

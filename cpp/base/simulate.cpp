@@ -36,7 +36,8 @@ void on_log(const mjLogMessage* log) {
 }  // namespace
 
 bool simulate(const mjModel* model, mjData* data, int steps, std::string* reason) {
-  constexpr mjtWarning kBadState[] = {mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC, mjWARN_BADCTRL};
+  constexpr mjtWarning kBadState[] = {mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC,
+                                      mjWARN_BADCTRL};
   for (const int warning : kBadState) data->warning[warning].number = 0;
   static std::once_flag once;
   std::call_once(once, [] { previous_handler = mju_setLogHandler(on_log); });

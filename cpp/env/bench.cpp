@@ -21,15 +21,18 @@ BenchResult bench_env(Env& env, Workers& workers, double seconds) {
   const int decimation = env.settings().sim.decimation;
   const std::vector<float> action(env.robot().num_actions(), 0.0f);
   std::vector<DataPtr> data;
-  for (int worker = 0; worker < workers.count(); ++worker) data.emplace_back(mj_makeData(env.model(worker)));
+  for (int worker = 0; worker < workers.count(); ++worker)
+    data.emplace_back(mj_makeData(env.model(worker)));
   std::vector<double> states(std::size_t(env.num_envs()) * size);
   const auto for_blocks = [&](const auto& body) {
     workers.run(blocks, [&](int block, int worker) {
-      for (int i = block * env.num_envs() / blocks; i < (block + 1) * env.num_envs() / blocks; ++i) body(i, worker);
+      for (int i = block * env.num_envs() / blocks; i < (block + 1) * env.num_envs() / blocks; ++i)
+        body(i, worker);
     });
   };
 
-  // both sides keep an environment for a whole round on one thread, so that neither pays for more barriers
+  // both sides keep an environment for a whole round on one thread, so that neither pays for more
+  // barriers
   const auto whole = [&] {
     for_blocks([&](int i, int worker) {
       for (int step = 0; step < kRoundSteps; ++step) env.step(i, worker, action.data());
@@ -72,7 +75,8 @@ BenchResult bench_env(Env& env, Workers& workers, double seconds) {
   env.profiling = false;
   const std::vector<double> after = env.profile();
   for (int phase = 0; phase < kNumPhases; ++phase) {
-    result.profile[kPhaseNames[phase]] = 1e6 * (after[phase] - before[phase]) / (5.0 * kRoundSteps * env.num_envs());
+    result.profile[kPhaseNames[phase]] =
+        1e6 * (after[phase] - before[phase]) / (5.0 * kRoundSteps * env.num_envs());
   }
   return result;
 }

@@ -33,10 +33,11 @@ class StopWatch {
 
 }  // namespace
 
-const char* const kPhaseNames[kNumPhases] = {"act", "simulate", "measure", "judge_observe", "reset"};
+const char* const kPhaseNames[kNumPhases] = {"act", "simulate", "measure", "judge_observe",
+                                             "reset"};
 
-Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings, std::shared_ptr<const MotionPool> pool,
-         int num_envs, int num_workers, std::uint64_t seed)
+Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
+         std::shared_ptr<const MotionPool> pool, int num_envs, int num_workers, std::uint64_t seed)
     : robot_(std::move(robot)),
       settings_(settings),
       pool_(std::move(pool)),
@@ -50,7 +51,8 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings, std::s
   // weights by name
   for (const auto& [name, weight] : settings.rewards) {
     const auto terms = reward_terms();
-    const auto found = std::find_if(terms.begin(), terms.end(), [&](const auto& term) { return term.name == name; });
+    const auto found = std::find_if(terms.begin(), terms.end(),
+                                    [&](const auto& term) { return term.name == name; });
     if (found == terms.end()) {
       std::vector<std::string> names;
       for (const auto& term : terms) names.push_back(term.name);
@@ -169,10 +171,12 @@ void Env::set_targets(const Episode& episode, Scratch& scratch, const float* act
     const int q = frame_layout_.q(), qd = frame_layout_.qd();
     for (int joint = 0; joint < robot.num_joints(); ++joint) {
       target[joint] = 0.5 * (now.frame[q + joint] + next.frame[q + joint]) +
-                      robot.kd[joint] / robot.kp[joint] * now.frame[qd + joint] + now.torque[joint] / robot.kp[joint];
+                      robot.kd[joint] / robot.kp[joint] * now.frame[qd + joint] +
+                      now.torque[joint] / robot.kp[joint];
     }
   }
-  for (int i = 0; i < robot.num_actions(); ++i) target[robot.acted_joints[i]] += robot.action_scale[i] * action[i];
+  for (int i = 0; i < robot.num_actions(); ++i)
+    target[robot.acted_joints[i]] += robot.action_scale[i] * action[i];
 }
 
 void Env::set_friction(Scratch& scratch, double friction) const {
@@ -180,7 +184,8 @@ void Env::set_friction(Scratch& scratch, double friction) const {
 }
 
 ReferenceView Env::reference_at(const Episode& episode, int ahead) const {
-  return pool_->at(episode.stream, std::min(episode.frame + ahead, pool_->length(episode.stream) - 1));
+  return pool_->at(episode.stream,
+                   std::min(episode.frame + ahead, pool_->length(episode.stream) - 1));
 }
 
 // reads the body from the simulation after a step
@@ -217,8 +222,8 @@ void Env::measure(int env, Scratch& scratch) {
     body.foot_vel[side] = (foot - episodes_[env].feet[side]) / kControlStep;
     episodes_[env].feet[side] = foot;
   }
-  poses_[env] = {body.lin_vel, (heading_from_world.transpose() * (body.quat_wb * body.gyro)).z(), body.height,
-                 std::acos(std::clamp(-body.gravity.z(), -1.0, 1.0))};
+  poses_[env] = {body.lin_vel, (heading_from_world.transpose() * (body.quat_wb * body.gyro)).z(),
+                 body.height, std::acos(std::clamp(-body.gravity.z(), -1.0, 1.0))};
 }
 
 StepView Env::view(int env, const Scratch& scratch) const {
@@ -232,7 +237,9 @@ StepView Env::view(int env, const Scratch& scratch) const {
           {before_.data() + row, n}};
 }
 
-void Env::observe(int env, const Scratch& scratch, float* out) const { layout_.fill(view(env, scratch), out); }
+void Env::observe(int env, const Scratch& scratch, float* out) const {
+  layout_.fill(view(env, scratch), out);
+}
 
 // the reward of this step, with its sums
 double Env::judge(int env, const Scratch& scratch) {
@@ -252,7 +259,8 @@ double Env::judge(int env, const Scratch& scratch) {
   sums.reward += total;
   const float* command = v.now.command;
   const float* planned = v.now.frame + frame_layout_.lin_vel();
-  sums.velocity_error += std::hypot(v.body.lin_vel.x() - planned[0], v.body.lin_vel.y() - planned[1]);
+  sums.velocity_error +=
+      std::hypot(v.body.lin_vel.x() - planned[0], v.body.lin_vel.y() - planned[1]);
   sums.yaw_rate_error += std::abs(v.body.gyro.z() - command[2]);
   return total;
 }
@@ -332,7 +340,8 @@ void Env::settle(int env, int worker) {
   mjData* d = scratch.data.get();
   mj_kinematics(m, d);
   double lowest = 1e9;
-  for (const int geom : sole_geoms_) lowest = std::min(lowest, d->geom_xpos[3 * geom + 2] - m->geom_size[3 * geom]);
+  for (const int geom : sole_geoms_)
+    lowest = std::min(lowest, d->geom_xpos[3 * geom + 2] - m->geom_size[3 * geom]);
   d->qpos[2] -= lowest;
   mj_getState(m, d, state(env), mjSTATE_INTEGRATION);
 
@@ -363,15 +372,18 @@ EnvStatistics Env::take_statistics() {
   return total;
 }
 
-int Env::record_size() const { return state_size_ + 12 + 2 * robot_->num_actions() + layout_.width(); }
+int Env::record_size() const {
+  return state_size_ + 12 + 2 * robot_->num_actions() + layout_.width();
+}
 
 void Env::save(double* records) const {
   const std::size_t actions = robot_->num_actions(), width = layout_.width();
   for (int env = 0; env < num_envs_; ++env) {
     const Episode& e = episodes_[env];
-    double* out = std::copy_n(states_.data() + std::size_t(env) * state_size_, state_size_, records);
-    for (const double value : {double(e.stream), double(e.frame), double(e.steps), double(e.limit), double(e.count),
-                               e.friction}) {
+    double* out =
+        std::copy_n(states_.data() + std::size_t(env) * state_size_, state_size_, records);
+    for (const double value : {double(e.stream), double(e.frame), double(e.steps), double(e.limit),
+                               double(e.count), e.friction}) {
       *out++ = value;
     }
     for (const Vec3& foot : e.feet) out = std::copy_n(foot.data(), 3, out);
@@ -395,7 +407,8 @@ void Env::load(const double* records) {
     e.limit = static_cast<int>(*in++);
     e.count = static_cast<std::uint32_t>(*in++);
     e.friction = *in++;
-    if (e.stream < 0 || e.stream >= pool_->streams() || e.frame < 0 || e.frame >= pool_->length(e.stream)) {
+    if (e.stream < 0 || e.stream >= pool_->streams() || e.frame < 0 ||
+        e.frame >= pool_->length(e.stream)) {
       fail("the saved environments belong to another set of references");
     }
     for (Vec3& foot : e.feet) {

@@ -15,13 +15,15 @@ namespace twist {
 
 /// How episodes begin.
 struct ResetSettings {
-  double stand_share = 0.2;  ///< share that begins with the first frame of a trajectory, where the robot stands
-  double q = 0.04;           ///< standard deviations of the start noise: joints, rad
-  double qd = 0.2;           ///< rad/s
-  double lin_vel = 0.1;      ///< m/s
-  double ang_vel = 0.15;     ///< rad/s
-  double tilt = 0.02;        ///< rad
-  std::vector<double> friction = {0.5, 1.2};  ///< range of the sole friction, drawn for every episode
+  double stand_share =
+      0.2;  ///< share that begins with the first frame of a trajectory, where the robot stands
+  double q = 0.04;        ///< standard deviations of the start noise: joints, rad
+  double qd = 0.2;        ///< rad/s
+  double lin_vel = 0.1;   ///< m/s
+  double ang_vel = 0.15;  ///< rad/s
+  double tilt = 0.02;     ///< rad
+  std::vector<double> friction = {0.5,
+                                  1.2};  ///< range of the sole friction, drawn for every episode
 
   template <class V>
   void visit(V&& field) {
@@ -42,9 +44,10 @@ struct EnvSettings {
   std::string action_mode = "reference_residual";
   double action_clip = 4;
   double episode_s = 10;
-  int lookahead = 5;                     ///< frames
-  double fall_reward = -1;               ///< once, at a fall
-  std::map<std::string, double> rewards; ///< weights of reward_terms(); those not named have weight 0
+  int lookahead = 5;        ///< frames
+  double fall_reward = -1;  ///< once, at a fall
+  std::map<std::string, double>
+      rewards;  ///< weights of reward_terms(); those not named have weight 0
 
   template <class V>
   void visit(V&& field) {
@@ -55,7 +58,8 @@ struct EnvSettings {
           "what the action is added to: the reference with its feed-forward, or the default pose");
     field("action_clip", action_clip, Valid(0.1, 100), "largest action");
     field("episode_s", episode_s, Valid(0.1, 1000), "longest episode in s");
-    field("lookahead", lookahead, Valid(0, 100), "how many frames ahead the policy sees the reference");
+    field("lookahead", lookahead, Valid(0, 100),
+          "how many frames ahead the policy sees the reference");
     field("fall_reward", fall_reward, Valid(-1000, 0), "reward of a fall, once");
     field("rewards", rewards, Valid(-1000, 1000), "weights of the reward terms, per second");
   }
@@ -75,15 +79,17 @@ enum class Phase { kAct, kSimulate, kMeasure, kJudge, kReset };
 constexpr int kNumPhases = 5;
 extern const char* const kPhaseNames[kNumPhases];
 
-/// Thousands of simulated robots that track references. Every environment is a row of state; each worker thread has
-/// one scratch mjModel and mjData. All of a step happens in one call: act, simulate, judge, reset, observe.
+/// Thousands of simulated robots that track references. Every environment is a row of state; each
+/// worker thread has one scratch mjModel and mjData. All of a step happens in one call: act,
+/// simulate, judge, reset, observe.
 ///
-/// Results depend on (settings, seed, actions) only, not on threads or order. Different environments may be stepped
-/// from different threads at the same time, each thread with its own `worker` number.
+/// Results depend on (settings, seed, actions) only, not on threads or order. Different
+/// environments may be stepped from different threads at the same time, each thread with its own
+/// `worker` number.
 class Env {
  public:
-  Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings, std::shared_ptr<const MotionPool> pool,
-      int num_envs, int num_workers, std::uint64_t seed);
+  Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
+      std::shared_ptr<const MotionPool> pool, int num_envs, int num_workers, std::uint64_t seed);
 
   int num_envs() const { return num_envs_; }
   int num_workers() const { return static_cast<int>(scratch_.size()); }
@@ -97,19 +103,21 @@ class Env {
   /// Begins an episode at a given place of the reference, with the start noise of training.
   void reset_at(int env, int worker, int stream, int frame);
 
-  /// Begins an episode of the evaluation protocol at frame 0 of a stream: default pose with joints +-0.05 rad, any
-  /// heading, base twist +-0.1, nominal friction, lowest sole point on the floor.
+  /// Begins an episode of the evaluation protocol at frame 0 of a stream: default pose with joints
+  /// +-0.05 rad, any heading, base twist +-0.1, nominal friction, lowest sole point on the floor.
   void reset_standing(int env, int worker, int stream);
 
   // results of the last step, owned here
-  std::vector<float> observation;        // (envs, observations) of the state after a possible reset
-  std::vector<float> final_observation;  // (envs, observations) before the reset; valid where cause is not kNone
-  std::vector<float> reward;             // (envs)
-  std::vector<Cause> cause;              // (envs) why the episode ended in this step
+  std::vector<float> observation;  // (envs, observations) of the state after a possible reset
+  std::vector<float>
+      final_observation;  // (envs, observations) before the reset; valid where cause is not kNone
+  std::vector<float> reward;  // (envs)
+  std::vector<Cause> cause;   // (envs) why the episode ended in this step
 
   EnvStatistics take_statistics();
 
-  /// Time spent in each phase by all workers since construction, s; counted while `profiling` is set.
+  /// Time spent in each phase by all workers since construction, s; counted while `profiling` is
+  /// set.
   bool profiling = false;
   std::vector<double> profile() const;
 
@@ -131,7 +139,9 @@ class Env {
   const Pose& pose(int env) const { return poses_[env]; }
 
   /// Where environment `env` is in its reference.
-  ReferenceView reference(int env) const { return pool_->at(episodes_[env].stream, episodes_[env].frame); }
+  ReferenceView reference(int env) const {
+    return pool_->at(episodes_[env].stream, episodes_[env].frame);
+  }
 
  private:
   // what an environment remembers beside its physics
@@ -141,7 +151,7 @@ class Env {
     int limit = 0;              // steps at which it ends
     std::uint32_t count = 0;    // episodes so far: the step of the random stream
     double friction = 1;
-    Vec3 feet[2];               // world positions after the last step
+    Vec3 feet[2];  // world positions after the last step
   };
   struct Scratch {
     ModelPtr model;
@@ -171,16 +181,16 @@ class Env {
   FrameLayout frame_layout_;
   std::vector<double> weights_;  // (terms)
   std::vector<int> sole_geoms_;
-  std::vector<int> geom_side_;   // (geoms) 0 left sole, 1 right sole, -1 else
+  std::vector<int> geom_side_;  // (geoms) 0 left sole, 1 right sole, -1 else
 
-  std::vector<Scratch> scratch_;      // (workers)
+  std::vector<Scratch> scratch_;  // (workers)
   int state_size_;
-  std::vector<double> states_;        // (envs, state_size)
-  std::vector<Episode> episodes_;     // (envs)
-  std::vector<float> actions_;        // (envs, actions) the last ones
-  std::vector<float> before_;         // (envs, actions) the ones before
-  std::vector<Pose> poses_;           // (envs)
-  std::vector<EnvStatistics> sums_;   // (envs)
+  std::vector<double> states_;       // (envs, state_size)
+  std::vector<Episode> episodes_;    // (envs)
+  std::vector<float> actions_;       // (envs, actions) the last ones
+  std::vector<float> before_;        // (envs, actions) the ones before
+  std::vector<Pose> poses_;          // (envs)
+  std::vector<EnvStatistics> sums_;  // (envs)
 };
 
 }  // namespace twist

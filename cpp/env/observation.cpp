@@ -28,7 +28,8 @@ void height_error(const StepView& v, float* out) {
 }
 
 void joint_error(const StepView& v, float* out) {
-  for (int i = 0; i < v.layout.joints; ++i) out[i] = static_cast<float>(v.body.q[i]) - v.now.frame[v.layout.q() + i];
+  for (int i = 0; i < v.layout.joints; ++i)
+    out[i] = static_cast<float>(v.body.q[i]) - v.now.frame[v.layout.q() + i];
 }
 
 void joint_velocity_error(const StepView& v, float* out) {
@@ -40,7 +41,8 @@ void joint_velocity_error(const StepView& v, float* out) {
 // the legs of one reference frame, positions about the default pose
 void legs(const StepView& v, const float* frame, float* out) {
   for (const auto& leg : v.robot.leg_joints) {
-    for (const int joint : leg) *out++ = frame[v.layout.q() + joint] - static_cast<float>(v.robot.q_default[joint]);
+    for (const int joint : leg)
+      *out++ = frame[v.layout.q() + joint] - static_cast<float>(v.robot.q_default[joint]);
   }
 }
 
@@ -62,15 +64,21 @@ void foot_error(const StepView& v, float* out) {
   }
 }
 
-void planned_contact(const StepView& v, float* out) { std::copy_n(v.now.frame + v.layout.contact(), 2, out); }
+void planned_contact(const StepView& v, float* out) {
+  std::copy_n(v.now.frame + v.layout.contact(), 2, out);
+}
 
-void planned_contact_ahead(const StepView& v, float* out) { std::copy_n(v.ahead.frame + v.layout.contact(), 2, out); }
+void planned_contact_ahead(const StepView& v, float* out) {
+  std::copy_n(v.ahead.frame + v.layout.contact(), 2, out);
+}
 
 void measured_contact(const StepView& v, float* out) {
   for (int side = 0; side < 2; ++side) out[side] = v.body.load[side] > 5.0 ? 1.0f : 0.0f;
 }
 
-void last_action(const StepView& v, float* out) { std::copy(v.action.begin(), v.action.end(), out); }
+void last_action(const StepView& v, float* out) {
+  std::copy(v.action.begin(), v.action.end(), out);
+}
 
 }  // namespace
 
@@ -107,15 +115,33 @@ ObservationLayout::ObservationLayout(const Robot& robot) {
     const double polar[3] = {1, -1, 1};
     for (int i = 0; i < block.width; ++i) {
       switch (block.mirror) {
-        case Mirror::kScalar: add(i, 1); break;
-        case Mirror::kPolar: add(i, polar[i]); break;
-        case Mirror::kAxial: add(i, -polar[i]); break;
-        case Mirror::kCommand: add(i, i == 0 ? 1 : -1); break;
-        case Mirror::kJoints: add(robot.mirror_joint[i], robot.mirror_sign[i]); break;
-        case Mirror::kLegs: add((i + 6) % 12, robot.mirror_sign[robot.leg_joints[i / 6][i % 6]]); break;
-        case Mirror::kFeet: add((i + 3) % 6, polar[i % 3]); break;
-        case Mirror::kFootPair: add(1 - i, 1); break;
-        case Mirror::kActions: add(action_source[i], action_sign[i]); break;
+        case Mirror::kScalar:
+          add(i, 1);
+          break;
+        case Mirror::kPolar:
+          add(i, polar[i]);
+          break;
+        case Mirror::kAxial:
+          add(i, -polar[i]);
+          break;
+        case Mirror::kCommand:
+          add(i, i == 0 ? 1 : -1);
+          break;
+        case Mirror::kJoints:
+          add(robot.mirror_joint[i], robot.mirror_sign[i]);
+          break;
+        case Mirror::kLegs:
+          add((i + 6) % 12, robot.mirror_sign[robot.leg_joints[i / 6][i % 6]]);
+          break;
+        case Mirror::kFeet:
+          add((i + 3) % 6, polar[i % 3]);
+          break;
+        case Mirror::kFootPair:
+          add(1 - i, 1);
+          break;
+        case Mirror::kActions:
+          add(action_source[i], action_sign[i]);
+          break;
       }
     }
     width_ += block.width;
@@ -132,7 +158,8 @@ void ObservationLayout::fill(const StepView& view, float* out) const {
 void action_mirror(const Robot& robot, std::vector<int>* source, std::vector<float>* sign) {
   for (const int joint : robot.acted_joints) {
     const auto& acted = robot.acted_joints;
-    source->push_back(static_cast<int>(std::find(acted.begin(), acted.end(), robot.mirror_joint[joint]) - acted.begin()));
+    source->push_back(static_cast<int>(
+        std::find(acted.begin(), acted.end(), robot.mirror_joint[joint]) - acted.begin()));
     sign->push_back(static_cast<float>(robot.mirror_sign[joint]));
   }
 }

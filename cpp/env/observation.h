@@ -12,24 +12,24 @@ namespace twist {
 
 /// The measured body at one control step.
 struct BodyState {
-  std::span<const double> q, qd;  // (joints) rad, rad/s
-  double height = 0;              // pelvis above the floor, m
-  Eigen::Quaterniond quat_wb;     // pelvis
-  Vec3 gravity;                   // projected gravity, base frame, unit vector
-  Vec3 gyro;                      // base frame, rad/s
-  Vec3 lin_vel;                   // pelvis, heading frame, m/s
-  Vec3 feet[2];                   // relative to the pelvis, heading frame; z above the floor, m
-  Vec3 foot_vel[2];               // world axes, m/s
-  double load[2] = {0, 0};        // normal force on each foot, N
-  std::span<const double> torque; // (joints) N m
+  std::span<const double> q, qd;   // (joints) rad, rad/s
+  double height = 0;               // pelvis above the floor, m
+  Eigen::Quaterniond quat_wb;      // pelvis
+  Vec3 gravity;                    // projected gravity, base frame, unit vector
+  Vec3 gyro;                       // base frame, rad/s
+  Vec3 lin_vel;                    // pelvis, heading frame, m/s
+  Vec3 feet[2];                    // relative to the pelvis, heading frame; z above the floor, m
+  Vec3 foot_vel[2];                // world axes, m/s
+  double load[2] = {0, 0};         // normal force on each foot, N
+  std::span<const double> torque;  // (joints) N m
 };
 
 /// All that observation and reward terms may look at.
 struct StepView {
   const Robot& robot;
   const BodyState& body;
-  ReferenceView now;            // the reference at this step
-  ReferenceView ahead;          // the reference `lookahead` frames later
+  ReferenceView now;    // the reference at this step
+  ReferenceView ahead;  // the reference `lookahead` frames later
   FrameLayout layout;
   std::span<const float> action, last_action;  // (actions)
 };

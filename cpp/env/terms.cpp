@@ -8,14 +8,19 @@ namespace {
 
 double square(double x) { return x * x; }
 
-double kernel(double squared_error, double width) { return std::exp(-squared_error / square(width)); }
+double kernel(double squared_error, double width) {
+  return std::exp(-squared_error / square(width));
+}
 
 double velocity(const StepView& v) {
   const float* reference = v.now.frame + v.layout.lin_vel();
-  return kernel(square(v.body.lin_vel.x() - reference[0]) + square(v.body.lin_vel.y() - reference[1]), 0.35);
+  return kernel(
+      square(v.body.lin_vel.x() - reference[0]) + square(v.body.lin_vel.y() - reference[1]), 0.35);
 }
 
-double yaw_error2(const StepView& v) { return square(v.body.gyro.z() - v.now.frame[v.layout.ang_vel() + 2]); }
+double yaw_error2(const StepView& v) {
+  return square(v.body.gyro.z() - v.now.frame[v.layout.ang_vel() + 2]);
+}
 
 double yaw_rate(const StepView& v) { return kernel(yaw_error2(v), 0.5); }
 
@@ -23,10 +28,13 @@ double yaw_rate_wide(const StepView& v) { return kernel(yaw_error2(v), 1.4); }
 
 double upright(const StepView& v) {
   const float* reference = v.now.frame + v.layout.gravity();
-  return kernel(square(v.body.gravity.x() - reference[0]) + square(v.body.gravity.y() - reference[1]), 0.2);
+  return kernel(
+      square(v.body.gravity.x() - reference[0]) + square(v.body.gravity.y() - reference[1]), 0.2);
 }
 
-double height(const StepView& v) { return kernel(square(v.body.height - v.now.frame[v.layout.height()]), 0.1); }
+double height(const StepView& v) {
+  return kernel(square(v.body.height - v.now.frame[v.layout.height()]), 0.1);
+}
 
 // mean squared joint error of the legs or of the rest
 double joint_error2(const StepView& v, bool legs) {
@@ -47,14 +55,17 @@ double upper_joints(const StepView& v) { return kernel(joint_error2(v, false), 0
 double foot_position(const StepView& v) {
   double error2 = 0;
   for (int side = 0; side < 2; ++side) {
-    error2 += 0.5 * (v.body.feet[side] - Eigen::Map<const Eigen::Vector3f>(v.now.feet + 3 * side).cast<double>()).squaredNorm();
+    error2 += 0.5 * (v.body.feet[side] -
+                     Eigen::Map<const Eigen::Vector3f>(v.now.feet + 3 * side).cast<double>())
+                        .squaredNorm();
   }
   return kernel(error2, 0.12);
 }
 
 double foot_height(const StepView& v) {
   double error2 = 0;
-  for (int side = 0; side < 2; ++side) error2 += 0.5 * square(v.body.feet[side].z() - v.now.feet[3 * side + 2]);
+  for (int side = 0; side < 2; ++side)
+    error2 += 0.5 * square(v.body.feet[side].z() - v.now.feet[3 * side + 2]);
   return kernel(error2, 0.03);
 }
 
@@ -70,7 +81,8 @@ double contact(const StepView& v) {
 double slip(const StepView& v) {
   double sum = 0;
   for (int side = 0; side < 2; ++side) {
-    if (v.body.load[side] > 5.0) sum += std::min(4.0, v.body.foot_vel[side].head<2>().squaredNorm());
+    if (v.body.load[side] > 5.0)
+      sum += std::min(4.0, v.body.foot_vel[side].head<2>().squaredNorm());
   }
   return sum;
 }
@@ -118,7 +130,8 @@ double joint_limit(const StepView& v) {
 double alive(const StepView&) { return 1.0; }
 
 constexpr RewardTerm kTerms[] = {
-    {"velocity", velocity, "planar velocity in the heading frame follows the reference, width 0.35 m/s"},
+    {"velocity", velocity,
+     "planar velocity in the heading frame follows the reference, width 0.35 m/s"},
     {"yaw_rate", yaw_rate, "yaw rate follows the reference, width 0.5 rad/s"},
     {"yaw_rate_wide", yaw_rate_wide, "the same, width 1.4 rad/s: a slope for the beginner"},
     {"upright", upright, "tilt follows the reference, width 0.2"},
@@ -126,7 +139,8 @@ constexpr RewardTerm kTerms[] = {
     {"leg_joints", leg_joints, "leg joints follow the reference, width 0.2 rad"},
     {"upper_joints", upper_joints, "trunk and arm joints follow the reference, width 0.2 rad"},
     {"joint_velocity", joint_velocity, "joint velocities follow the reference, width 3 rad/s"},
-    {"foot_position", foot_position, "feet relative to the pelvis follow the reference, width 0.12 m"},
+    {"foot_position", foot_position,
+     "feet relative to the pelvis follow the reference, width 0.12 m"},
     {"foot_height", foot_height, "feet above the floor follow the reference, width 0.03 m"},
     {"contact", contact, "share of feet that are loaded exactly when planned"},
     {"alive", alive, "one"},
@@ -142,7 +156,8 @@ constexpr RewardTerm kTerms[] = {
 
 std::span<const RewardTerm> reward_terms() { return kTerms; }
 
-const char* const kCauseNames[kNumCauses] = {"none", "physics", "height", "tilt", "feet_close", "time_out"};
+const char* const kCauseNames[kNumCauses] = {"none", "physics",    "height",
+                                             "tilt", "feet_close", "time_out"};
 
 Cause check_termination(const TerminationSettings& settings, const BodyState& body) {
   if (body.height < settings.min_height) return Cause::kHeight;

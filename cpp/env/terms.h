@@ -8,16 +8,16 @@
 
 namespace twist {
 
-/// One reward term: a pure function that returns the term before its weight. Tracking terms lie in [0, 1]; costs are
-/// positive and get a negative weight.
+/// One reward term: a pure function that returns the term before its weight. Tracking terms lie in
+/// [0, 1]; costs are positive and get a negative weight.
 struct RewardTerm {
   const char* name;
   double (*value)(const StepView& view);
   const char* doc;
 };
 
-/// All reward terms there are. A new one is a function in terms.cpp, a line in this table and a weight in the
-/// configuration (`env.rewards`).
+/// All reward terms there are. A new one is a function in terms.cpp, a line in this table and a
+/// weight in the configuration (`env.rewards`).
 std::span<const RewardTerm> reward_terms();
 
 /// Thresholds of the terminations.
@@ -28,9 +28,12 @@ struct TerminationSettings {
 
   template <class V>
   void visit(V&& field) {
-    field("min_height", min_height, Valid(0, 1), "fallen when the pelvis is below this height in m");
-    field("max_tilt_deg", max_tilt_deg, Valid(5, 180), "fallen when the pelvis tilts more than this");
-    field("min_foot_distance", min_foot_distance, Valid(0, 0.5), "ends when the ankles come closer than this in m");
+    field("min_height", min_height, Valid(0, 1),
+          "fallen when the pelvis is below this height in m");
+    field("max_tilt_deg", max_tilt_deg, Valid(5, 180),
+          "fallen when the pelvis tilts more than this");
+    field("min_foot_distance", min_foot_distance, Valid(0, 0.5),
+          "ends when the ankles come closer than this in m");
   }
 };
 

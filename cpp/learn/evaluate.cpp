@@ -66,10 +66,11 @@ struct Outcome {
   int counted = 0;
 };
 
-// Runs environments [first, first + count) to their end. `target(env)` gives vx, vy, wz to compare with.
+// Runs environments [first, first + count) to their end. `target(env)` gives vx, vy, wz to compare
+// with.
 template <class Target>
-Outcome run_episodes(Env& env, const Policy& policy, int first, int count, int worker, int steps, int settle,
-                     const Target& target) {
+Outcome run_episodes(Env& env, const Policy& policy, int first, int count, int worker, int steps,
+                     int settle, const Target& target) {
   const int width = env.layout().width(), actions = env.robot().num_actions();
   std::vector<float> action(std::size_t(count) * actions);
   std::vector<bool> fallen(count, false), over(count, false);
@@ -132,16 +133,20 @@ EnvSettings EvaluationSettings::environment(const EnvSettings& training) const {
   return env;
 }
 
-std::vector<EvaluationCell> evaluate_commands(std::shared_ptr<const Robot> robot, const EnvSettings& training,
+std::vector<EvaluationCell> evaluate_commands(std::shared_ptr<const Robot> robot,
+                                              const EnvSettings& training,
                                               const EvaluationSettings& settings,
                                               std::shared_ptr<const MotionPool> pool,
-                                              const std::vector<Command>& commands, const State& state,
-                                              Workers& workers, std::uint64_t seed) {
+                                              const std::vector<Command>& commands,
+                                              const State& state, Workers& workers,
+                                              std::uint64_t seed) {
   const int cells = static_cast<int>(commands.size()), episodes = settings.episodes;
   const int steps = static_cast<int>(std::lround(settings.seconds / kControlStep));
   const int settle = static_cast<int>(std::lround(settings.settle_s / kControlStep));
-  if (pool->streams() != cells) fail("the pool has ", pool->streams(), " streams for ", cells, " commands");
-  if (pool->length(0) < steps + 2) fail("the references are shorter than the evaluation's ", settings.seconds, " s");
+  if (pool->streams() != cells)
+    fail("the pool has ", pool->streams(), " streams for ", cells, " commands");
+  if (pool->length(0) < steps + 2)
+    fail("the references are shorter than the evaluation's ", settings.seconds, " s");
 
   Env env(robot, settings.environment(training), pool, cells * episodes, workers.count(), seed);
   const Policy policy(state, env.layout().width(), robot->num_actions());
@@ -160,10 +165,12 @@ std::vector<EvaluationCell> evaluate_commands(std::shared_ptr<const Robot> robot
 }
 
 EvaluationCell evaluate_tracking(std::shared_ptr<const Robot> robot, const EnvSettings& training,
-                                 const EvaluationSettings& settings, std::shared_ptr<const MotionPool> pool,
-                                 const State& state, Workers& workers, std::uint64_t seed) {
+                                 const EvaluationSettings& settings,
+                                 std::shared_ptr<const MotionPool> pool, const State& state,
+                                 Workers& workers, std::uint64_t seed) {
   constexpr int kGroup = 8;
-  const int episodes = settings.episodes, steps = static_cast<int>(std::lround(settings.seconds / kControlStep));
+  const int episodes = settings.episodes,
+            steps = static_cast<int>(std::lround(settings.seconds / kControlStep));
   Env env(robot, settings.environment(training), pool, episodes, workers.count(), seed);
   const Policy policy(state, env.layout().width(), robot->num_actions());
   const FrameLayout layout = pool->layout();
@@ -178,16 +185,19 @@ EvaluationCell evaluate_tracking(std::shared_ptr<const Robot> robot, const EnvSe
     }
     outcomes[group] = run_episodes(env, policy, first, count, worker, steps, 0, [&](int i) {
       const float* frame = env.reference(i).frame;
-      return Vec3(frame[layout.lin_vel()], frame[layout.lin_vel() + 1], frame[layout.ang_vel() + 2]);
+      return Vec3(frame[layout.lin_vel()], frame[layout.lin_vel() + 1],
+                  frame[layout.ang_vel() + 2]);
     });
   });
   return to_cell(outcomes, episodes);
 }
 
-std::vector<std::vector<double>> record_episode(std::shared_ptr<const Robot> robot, const EnvSettings& training,
+std::vector<std::vector<double>> record_episode(std::shared_ptr<const Robot> robot,
+                                                const EnvSettings& training,
                                                 const EvaluationSettings& settings,
-                                                std::shared_ptr<const MotionPool> pool, const State& state,
-                                                int stream, std::uint64_t seed) {
+                                                std::shared_ptr<const MotionPool> pool,
+                                                const State& state, int stream,
+                                                std::uint64_t seed) {
   Env env(robot, settings.environment(training), pool, 1, 1, seed);
   const Policy policy(state, env.layout().width(), robot->num_actions());
   std::vector<float> action(robot->num_actions());

@@ -11,9 +11,9 @@ namespace twist {
 
 /// The evaluation protocol: plain MuJoCo with the full collision model, no training shortcuts.
 struct EvaluationSettings {
-  int episodes = 8;            ///< of every command
-  double seconds = 20;         ///< of every episode
-  double settle_s = 2;         ///< errors count from here on
+  int episodes = 8;     ///< of every command
+  double seconds = 20;  ///< of every episode
+  double settle_s = 2;  ///< errors count from here on
   double timestep = 0.002;
   int decimation = 10;
   std::string collision = "full";
@@ -36,41 +36,49 @@ struct EvaluationSettings {
     field("wz", wz, Valid(-4, 4), "yaw rates of the command grid, rad/s");
   }
 
-  /// The environment of the evaluation: `training` with our physics and the protocol's definition of a fall.
+  /// The environment of the evaluation: `training` with our physics and the protocol's definition
+  /// of a fall.
   EnvSettings environment(const EnvSettings& training) const;
 };
 
-/// Result of one command, or of tracking a whole pool. Errors and means are NaN if no episode lasted long enough to
-/// know them.
+/// Result of one command, or of tracking a whole pool. Errors and means are NaN if no episode
+/// lasted long enough to know them.
 struct EvaluationCell {
   Command command;
   int episodes = 0;
-  double survival = 0;           ///< share of episodes without a fall
-  double velocity_rmse = 0;      ///< of the planar velocity in the heading frame, per step, m/s
-  double velocity_rmse_1s = 0;   ///< of that error averaged over one second
-  double yaw_rate_rmse = 0;      ///< rad/s, per step
-  double yaw_rate_rmse_1s = 0;   ///< averaged over one second
+  double survival = 0;          ///< share of episodes without a fall
+  double velocity_rmse = 0;     ///< of the planar velocity in the heading frame, per step, m/s
+  double velocity_rmse_1s = 0;  ///< of that error averaged over one second
+  double yaw_rate_rmse = 0;     ///< rad/s, per step
+  double yaw_rate_rmse_1s = 0;  ///< averaged over one second
   double mean_vx = 0, mean_vy = 0, mean_wz = 0;
 };
 
-/// Runs the deterministic policy from standing with constant commands. `pool` has one stream per command, in order,
-/// made with that command from the first frame on and at least `seconds` long.
-std::vector<EvaluationCell> evaluate_commands(std::shared_ptr<const Robot> robot, const EnvSettings& training,
+/// Runs the deterministic policy from standing with constant commands. `pool` has one stream per
+/// command, in order, made with that command from the first frame on and at least `seconds` long.
+std::vector<EvaluationCell> evaluate_commands(std::shared_ptr<const Robot> robot,
+                                              const EnvSettings& training,
                                               const EvaluationSettings& settings,
                                               std::shared_ptr<const MotionPool> pool,
-                                              const std::vector<Command>& commands, const State& policy,
-                                              Workers& workers, std::uint64_t seed);
+                                              const std::vector<Command>& commands,
+                                              const State& policy, Workers& workers,
+                                              std::uint64_t seed);
 
-/// Runs the deterministic policy on random places of a pool (any reference, recorded clips too), starting on the
-/// reference with the start noise of training. Velocity errors are against the reference.
+/// Runs the deterministic policy on random places of a pool (any reference, recorded clips too),
+/// starting on the reference with the start noise of training. Velocity errors are against the
+/// reference.
 EvaluationCell evaluate_tracking(std::shared_ptr<const Robot> robot, const EnvSettings& training,
-                                 const EvaluationSettings& settings, std::shared_ptr<const MotionPool> pool,
-                                 const State& policy, Workers& workers, std::uint64_t seed);
+                                 const EvaluationSettings& settings,
+                                 std::shared_ptr<const MotionPool> pool, const State& policy,
+                                 Workers& workers, std::uint64_t seed);
 
-/// One episode from standing on a stream of the pool: generalised positions (steps, nq), until the end or the fall.
-std::vector<std::vector<double>> record_episode(std::shared_ptr<const Robot> robot, const EnvSettings& training,
+/// One episode from standing on a stream of the pool: generalised positions (steps, nq), until the
+/// end or the fall.
+std::vector<std::vector<double>> record_episode(std::shared_ptr<const Robot> robot,
+                                                const EnvSettings& training,
                                                 const EvaluationSettings& settings,
-                                                std::shared_ptr<const MotionPool> pool, const State& policy,
-                                                int stream, std::uint64_t seed);
+                                                std::shared_ptr<const MotionPool> pool,
+                                                const State& policy, int stream,
+                                                std::uint64_t seed);
 
 }  // namespace twist

@@ -18,8 +18,8 @@ at::Tensor normalise(const at::Tensor& raw, const at::Tensor& shift, const at::T
 
 }  // namespace
 
-Mlp::Mlp(FlatParameters& parameters, const std::string& prefix, int inputs, const std::vector<double>& hidden,
-         int outputs) {
+Mlp::Mlp(FlatParameters& parameters, const std::string& prefix, int inputs,
+         const std::vector<double>& hidden, int outputs) {
   std::vector<int> widths = {inputs};
   for (const double width : hidden) widths.push_back(static_cast<int>(width));
   widths.push_back(outputs);
@@ -45,8 +45,10 @@ void Mlp::initialise(const FlatParameters& parameters, double last_gain, std::ui
     at::Tensor weight = parameters[weights_[layer]];
     const auto rows = weight.size(0), columns = weight.size(1);
     Random random(seed, stream, static_cast<std::uint32_t>(layer), Purpose::kNetwork);
-    at::Tensor normal = torch::empty({std::max(rows, columns), std::min(rows, columns)}, torch::kDouble);
-    for (std::int64_t i = 0; i < normal.numel(); ++i) normal.data_ptr<double>()[i] = random.normal();
+    at::Tensor normal =
+        torch::empty({std::max(rows, columns), std::min(rows, columns)}, torch::kDouble);
+    for (std::int64_t i = 0; i < normal.numel(); ++i)
+      normal.data_ptr<double>()[i] = random.normal();
     auto [q, r] = torch::linalg_qr(normal);
     q = q * r.diagonal().sign();
     if (rows < columns) q = q.t();
@@ -54,8 +56,8 @@ void Mlp::initialise(const FlatParameters& parameters, double last_gain, std::ui
   }
 }
 
-ActorCritic::ActorCritic(int observations, int actions, const NetworkSettings& settings, std::uint64_t seed,
-                         at::Device device)
+ActorCritic::ActorCritic(int observations, int actions, const NetworkSettings& settings,
+                         std::uint64_t seed, at::Device device)
     : actor_(parameters, "actor", observations, settings.actor, actions) {
   log_std_ = parameters.add("log_std", {actions});
   actor_size = parameters.size();
@@ -88,7 +90,8 @@ void Normaliser::add(const at::Tensor& raw) {
 
   const double n = count_.item<double>(), m = static_cast<double>(batch.size(0)), total = n + m;
   const at::Tensor delta = mean - mean_;
-  variance_ = (variance_ * n + (square - mean.square()) * m + delta.square() * (n * m / total)) / total;
+  variance_ =
+      (variance_ * n + (square - mean.square()) * m + delta.square() * (n * m / total)) / total;
   mean_ = mean_ + delta * (m / total);
   count_ = torch::full({}, total, torch::kDouble);
   prepare();
@@ -119,14 +122,16 @@ Policy::Policy(const State& state, int observations, int actions) {
     const auto weight = state.find("policy.actor." + std::to_string(layer) + ".weight");
     if (weight == state.end()) break;
     weights_.push_back(weight->second.to(torch::kFloat).contiguous());
-    biases_.push_back(state.at("policy.actor." + std::to_string(layer) + ".bias").to(torch::kFloat).contiguous());
+    biases_.push_back(
+        state.at("policy.actor." + std::to_string(layer) + ".bias").to(torch::kFloat).contiguous());
   }
   if (weights_.empty()) fail("this checkpoint holds no policy (policy.actor.0.weight is missing)");
   if (weights_.front().size(1) != observations || weights_.back().size(0) != actions) {
     fail("the policy maps ", weights_.front().size(1), " observations to ", weights_.back().size(0),
          " actions, but this environment has ", observations, " and ", actions);
   }
-  at::Tensor mean = torch::empty({observations}, torch::kDouble), variance = torch::empty_like(mean);
+  at::Tensor mean = torch::empty({observations}, torch::kDouble),
+             variance = torch::empty_like(mean);
   load_tensor(state, "policy.normaliser.mean", mean);
   load_tensor(state, "policy.normaliser.variance", variance);
   shift_ = mean.to(torch::kFloat);
@@ -135,7 +140,8 @@ Policy::Policy(const State& state, int observations, int actions) {
 
 void Policy::act(const float* observations, int count, float* actions) const {
   c10::InferenceMode inference;
-  at::Tensor x = torch::from_blob(const_cast<float*>(observations), {count, weights_.front().size(1)});
+  at::Tensor x =
+      torch::from_blob(const_cast<float*>(observations), {count, weights_.front().size(1)});
   x = normalise(x, shift_, scale_);
   for (std::size_t layer = 0; layer < weights_.size(); ++layer) {
     x = torch::addmm(biases_[layer], x, weights_[layer].t());

@@ -11,9 +11,9 @@
 namespace twist {
 
 struct NetworkSettings {
-  std::vector<double> actor = {256, 128, 128};   ///< widths of the hidden layers
+  std::vector<double> actor = {256, 128, 128};  ///< widths of the hidden layers
   std::vector<double> critic = {256, 128, 128};
-  double std_start = 0.2;                        ///< of the exploration noise, in units of action
+  double std_start = 0.2;  ///< of the exploration noise, in units of action
   double std_min = 0.1, std_max = 0.6;
 
   template <class V>
@@ -30,25 +30,32 @@ struct NetworkSettings {
 class Mlp {
  public:
   Mlp() = default;
-  /// Adds the parameters `prefix`.0.weight (out, in), `prefix`.0.bias (out), ... of widths in -> hidden -> out.
-  Mlp(FlatParameters& parameters, const std::string& prefix, int inputs, const std::vector<double>& hidden, int outputs);
+  /// Adds the parameters `prefix`.0.weight (out, in), `prefix`.0.bias (out), ... of widths in ->
+  /// hidden -> out.
+  Mlp(FlatParameters& parameters, const std::string& prefix, int inputs,
+      const std::vector<double>& hidden, int outputs);
 
   /// (batch, inputs) -> (batch, outputs)
   at::Tensor forward(const FlatParameters& parameters, at::Tensor x) const;
 
-  /// Orthogonal weights (Saxe et al. 2014) of gain sqrt(2), the last layer of gain `last_gain`; biases zero.
-  void initialise(const FlatParameters& parameters, double last_gain, std::uint64_t seed, std::uint64_t stream) const;
+  /// Orthogonal weights (Saxe et al. 2014) of gain sqrt(2), the last layer of gain `last_gain`;
+  /// biases zero.
+  void initialise(const FlatParameters& parameters, double last_gain, std::uint64_t seed,
+                  std::uint64_t stream) const;
 
  private:
   std::vector<int> weights_;  // indices of the weights; each bias follows its weight
 };
 
-/// Actor and critic. The actor comes first in the flat parameters, so that the two can be clipped apart.
+/// Actor and critic. The actor comes first in the flat parameters, so that the two can be clipped
+/// apart.
 class ActorCritic {
  public:
-  ActorCritic(int observations, int actions, const NetworkSettings& settings, std::uint64_t seed, at::Device device);
+  ActorCritic(int observations, int actions, const NetworkSettings& settings, std::uint64_t seed,
+              at::Device device);
 
-  /// Mean action (batch, actions) and value (batch) of normalised observations (batch, observations).
+  /// Mean action (batch, actions) and value (batch) of normalised observations (batch,
+  /// observations).
   at::Tensor mean(const at::Tensor& x) const { return actor_.forward(parameters, x); }
   at::Tensor value(const at::Tensor& x) const { return critic_.forward(parameters, x).squeeze(-1); }
 
@@ -63,7 +70,8 @@ class ActorCritic {
   int log_std_ = 0;
 };
 
-/// Running mean and variance of observations (Welford, merged by batches), made symmetric with the mirror map.
+/// Running mean and variance of observations (Welford, merged by batches), made symmetric with the
+/// mirror map.
 class Normaliser {
  public:
   Normaliser() = default;
@@ -81,15 +89,16 @@ class Normaliser {
  private:
   void prepare();
 
-  at::Tensor source_, sign_;              // mirror map
-  at::Tensor mean_, variance_, count_;    // (observations) double, (observations), scalar
-  at::Tensor shift_, scale_;              // (observations) float: mean and 1/std
+  at::Tensor source_, sign_;            // mirror map
+  at::Tensor mean_, variance_, count_;  // (observations) double, (observations), scalar
+  at::Tensor shift_, scale_;            // (observations) float: mean and 1/std
 };
 
 /// The deterministic actor of a checkpoint: raw observations in, mean actions out.
 class Policy {
  public:
-  /// Reads "policy.*" of a checkpoint's state. Throws UserError if it is not there or has other sizes.
+  /// Reads "policy.*" of a checkpoint's state. Throws UserError if it is not there or has other
+  /// sizes.
   Policy(const State& state, int observations, int actions);
 
   /// `observations` (count, observations) -> `actions` (count, actions). Thread-safe.

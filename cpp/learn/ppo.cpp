@@ -21,7 +21,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 // log-probability of independent normals: (batch, actions) -> (batch)
-at::Tensor log_probability(const at::Tensor& action, const at::Tensor& mean, const at::Tensor& log_std) {
+at::Tensor log_probability(const at::Tensor& action, const at::Tensor& mean,
+                           const at::Tensor& log_std) {
   const at::Tensor z = (action - mean) * torch::exp(-log_std);
   return (-0.5 * z.square() - log_std).sum(-1) - kLogSqrt2Pi * action.size(-1);
 }
@@ -32,11 +33,11 @@ at::Tensor scalar(double value) { return torch::full({}, value, torch::kDouble);
 
 /// The rollout as one list of samples on the learner's device.
 struct Ppo::Batch {
-  at::Tensor observation;  // (samples, observations) normalised
-  at::Tensor mirrored;     // the same reflected
-  at::Tensor action, mean; // (samples, actions)
+  at::Tensor observation;                         // (samples, observations) normalised
+  at::Tensor mirrored;                            // the same reflected
+  at::Tensor action, mean;                        // (samples, actions)
   at::Tensor log_prob, value, advantage, target;  // (samples)
-  at::Tensor log_std;      // (actions) of the policy that acted
+  at::Tensor log_std;                             // (actions) of the policy that acted
 };
 
 /// Sums over samples.
@@ -54,26 +55,29 @@ struct Ppo::Losses {
   }
 };
 
-Ppo::Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSettings& settings, std::uint64_t seed,
-         at::Device device)
+Ppo::Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSettings& settings,
+         std::uint64_t seed, at::Device device)
     : env_(std::move(env)),
       workers_(std::move(workers)),
       settings_(settings),
       seed_(seed),
       device_(device),
       learner_(env_->layout().width(), env_->robot().num_actions(), settings.network, seed, device),
-      actor_(env_->layout().width(), env_->robot().num_actions(), settings.network, seed, torch::kCPU),
+      actor_(env_->layout().width(), env_->robot().num_actions(), settings.network, seed,
+             torch::kCPU),
       average_(actor_.parameters.flat().clone()),
       normaliser_(env_->layout().mirror_source, env_->layout().mirror_sign),
       adam_(learner_.parameters.flat(), 0.9, 0.999, 1e-8),
-      rollout_(settings.horizon, env_->num_envs(), env_->layout().width(), env_->robot().num_actions()),
+      rollout_(settings.horizon, env_->num_envs(), env_->layout().width(),
+               env_->robot().num_actions()),
       learning_rate_(settings.learning_rate) {
   const std::int64_t samples = std::int64_t(settings.horizon) * env_->num_envs();
   if (samples % (std::int64_t(settings.minibatches) * settings.shards) != 0) {
-    fail("horizon * envs = ", samples, " must be a multiple of minibatches * shards = ",
-         settings.minibatches * settings.shards);
+    fail("horizon * envs = ", samples,
+         " must be a multiple of minibatches * shards = ", settings.minibatches * settings.shards);
   }
-  if (workers_->count() > env_->num_workers()) fail("the environment was made for fewer worker threads");
+  if (workers_->count() > env_->num_workers())
+    fail("the environment was made for fewer worker threads");
 
   std::vector<int> source;
   std::vector<float> sign;
@@ -84,7 +88,8 @@ Ppo::Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSe
   action_sign_ = torch::tensor(sign).to(device);
 
   // the normaliser knows the first observations before the first action
-  normaliser_.add(torch::from_blob(env_->observation.data(), {env_->num_envs(), env_->layout().width()}));
+  normaliser_.add(
+      torch::from_blob(env_->observation.data(), {env_->num_envs(), env_->layout().width()}));
 }
 
 std::map<std::string, double> Ppo::iterate() {
@@ -104,9 +109,11 @@ std::map<std::string, double> Ppo::iterate() {
   return log;
 }
 
-// --- collect -------------------------------------------------------------------------------------------------------
+// --- collect
+// -------------------------------------------------------------------------------------------------------
 
-// Every block of environments lives through the whole horizon on one worker: no barrier until all are done.
+// Every block of environments lives through the whole horizon on one worker: no barrier until all
+// are done.
 void Ppo::collect() {
   const int blocks = (env_->num_envs() + settings_.block - 1) / settings_.block;
   workers_->run(blocks, [&](int block, int worker) { collect_block(block, worker); });
@@ -115,13 +122,16 @@ void Ppo::collect() {
 void Ppo::collect_block(int block, int worker) {
   at::init_num_threads();  // a thread's first torch operation must know that it is alone
   c10::InferenceMode inference;
-  const int first = block * settings_.block, count = std::min(settings_.block, env_->num_envs() - first);
+  const int first = block * settings_.block,
+            count = std::min(settings_.block, env_->num_envs() - first);
   const int width = env_->layout().width(), actions = env_->robot().num_actions();
   const at::Tensor std = actor_.log_std().exp();
   const auto observe = [&] {
     return torch::from_blob(env_->observation.data() + std::size_t(first) * width, {count, width});
   };
-  const auto part = [&](const at::Tensor& buffer, int step) { return buffer[step].narrow(0, first, count); };
+  const auto part = [&](const at::Tensor& buffer, int step) {
+    return buffer[step].narrow(0, first, count);
+  };
 
   for (int step = 0; step < settings_.horizon; ++step) {
     // act
@@ -129,8 +139,11 @@ void Ppo::collect_block(int block, int worker) {
     const at::Tensor mean = actor_.mean(x);
     at::Tensor noise = torch::empty({count, actions});
     for (int i = 0; i < count; ++i) {
-      Random random(seed_, first + i, static_cast<std::uint32_t>(iteration_ * settings_.horizon + step), Purpose::kAction);
-      for (int k = 0; k < actions; ++k) noise.data_ptr<float>()[i * actions + k] = static_cast<float>(random.normal());
+      Random random(seed_, first + i,
+                    static_cast<std::uint32_t>(iteration_ * settings_.horizon + step),
+                    Purpose::kAction);
+      for (int k = 0; k < actions; ++k)
+        noise.data_ptr<float>()[i * actions + k] = static_cast<float>(random.normal());
     }
     const at::Tensor action = (mean + std * noise).contiguous();
     part(rollout_.observation, step).copy_(raw);
@@ -141,7 +154,8 @@ void Ppo::collect_block(int block, int worker) {
 
     // simulate
     bool timed_out = false;
-    float* reward = rollout_.reward.data_ptr<float>() + std::size_t(step) * env_->num_envs() + first;
+    float* reward =
+        rollout_.reward.data_ptr<float>() + std::size_t(step) * env_->num_envs() + first;
     float* ended = rollout_.ended.data_ptr<float>() + std::size_t(step) * env_->num_envs() + first;
     for (int i = 0; i < count; ++i) {
       env_->step(first + i, worker, action.data_ptr<float>() + std::size_t(i) * actions);
@@ -152,8 +166,8 @@ void Ppo::collect_block(int block, int worker) {
 
     // a time-out is no fall: what would have followed counts
     if (!timed_out) continue;
-    const at::Tensor last =
-        torch::from_blob(env_->final_observation.data() + std::size_t(first) * width, {count, width});
+    const at::Tensor last = torch::from_blob(
+        env_->final_observation.data() + std::size_t(first) * width, {count, width});
     const at::Tensor rest = actor_.value(normaliser_.apply(last)).contiguous();
     for (int i = 0; i < count; ++i) {
       if (env_->cause[first + i] == Cause::kTimeOut) {
@@ -164,7 +178,8 @@ void Ppo::collect_block(int block, int worker) {
   part(rollout_.value, settings_.horizon).copy_(actor_.value(normaliser_.apply(observe())));
 }
 
-// --- learn ---------------------------------------------------------------------------------------------------------
+// --- learn
+// ---------------------------------------------------------------------------------------------------------
 
 Ppo::Batch Ppo::flatten() const {
   torch::NoGradGuard no_grad;
@@ -192,7 +207,8 @@ void Ppo::update(std::map<std::string, double>& log) {
     // a fresh shuffle in every epoch
     std::iota(order.begin(), order.end(), 0);
     Random random(seed_, epoch, static_cast<std::uint32_t>(iteration_), Purpose::kMinibatch);
-    for (std::int64_t i = samples - 1; i > 0; --i) std::swap(order[i], order[random.index(static_cast<int>(i + 1))]);
+    for (std::int64_t i = samples - 1; i > 0; --i)
+      std::swap(order[i], order[random.index(static_cast<int>(i + 1))]);
     const at::Tensor rows = torch::tensor(order, torch::kLong).to(device_);
 
     Losses losses;
@@ -209,7 +225,8 @@ void Ppo::update(std::map<std::string, double>& log) {
   log["kl"] = kl;
   log["policy_loss"] = last_epoch.policy / last_epoch.samples;
   log["value_loss"] = last_epoch.value / last_epoch.samples;
-  log["mirror_loss"] = last_epoch.mirror / std::max<std::int64_t>(1, last_epoch.samples - last_epoch.plain);
+  log["mirror_loss"] =
+      last_epoch.mirror / std::max<std::int64_t>(1, last_epoch.samples - last_epoch.plain);
   log["clipped"] = last_epoch.clipped / last_epoch.samples;
 }
 
@@ -218,7 +235,8 @@ void Ppo::learn_minibatch(const Batch& batch, const at::Tensor& rows, Losses& to
   const int shards = device_.is_cpu() ? settings_.shards : 1;
   const std::int64_t size = rows.size(0) / shards;
   std::vector<Losses> losses(shards);
-  at::Tensor gradients = torch::empty({shards, learner_.parameters.size()}, learner_.parameters.flat().options());
+  at::Tensor gradients =
+      torch::empty({shards, learner_.parameters.size()}, learner_.parameters.flat().options());
 
   // advantages are normalised over the minibatch
   Batch view = batch;
@@ -228,7 +246,8 @@ void Ppo::learn_minibatch(const Batch& batch, const at::Tensor& rows, Losses& to
     view.advantage = (batch.advantage - advantage.mean()) / (advantage.std() + 1e-8);
   }
   const auto shard = [&](int index) {
-    losses[index] = learn_shard(view, rows.narrow(0, index * size, size), rows.size(0), gradients[index]);
+    losses[index] =
+        learn_shard(view, rows.narrow(0, index * size, size), rows.size(0), gradients[index]);
   };
   if (shards > 1) {
     workers_->run(shards, [&](int index, int) {
@@ -242,35 +261,54 @@ void Ppo::learn_minibatch(const Batch& batch, const at::Tensor& rows, Losses& to
   apply_gradient(gradients.sum(0));
 }
 
-// The clipped surrogate, the clipped value loss, the entropy and the symmetry of one shard; its gradient.
+// The clipped surrogate, the clipped value loss, the entropy and the symmetry of one shard; its
+// gradient.
 Ppo::Losses Ppo::learn_shard(const Batch& batch, const at::Tensor& rows, std::int64_t minibatch,
                              at::Tensor gradient) const {
-  // the last part of the rows is seen in the mirror; its old log-probability stays that of the original sample
-  const std::int64_t mirrored = std::llround(settings_.mirror_share * static_cast<double>(rows.size(0)));
+  // the last part of the rows is seen in the mirror; its old log-probability stays that of the
+  // original sample
+  const std::int64_t mirrored =
+      std::llround(settings_.mirror_share * static_cast<double>(rows.size(0)));
   const std::int64_t plain = rows.size(0) - mirrored;
-  const at::Tensor plain_rows = rows.narrow(0, 0, plain), mirror_rows = rows.narrow(0, plain, mirrored);
-  const auto reflect = [&](const at::Tensor& a) { return a.index_select(1, action_source_) * action_sign_; };
+  const at::Tensor plain_rows = rows.narrow(0, 0, plain),
+                   mirror_rows = rows.narrow(0, plain, mirrored);
+  const auto reflect = [&](const at::Tensor& a) {
+    return a.index_select(1, action_source_) * action_sign_;
+  };
   const auto pick = [&](const at::Tensor& t) { return t.index_select(0, rows); };
-  const at::Tensor x = torch::cat({batch.observation.index_select(0, plain_rows), batch.mirrored.index_select(0, mirror_rows)});
-  const at::Tensor old_mean = torch::cat({batch.mean.index_select(0, plain_rows), reflect(batch.mean.index_select(0, mirror_rows))});
-  const at::Tensor action = torch::cat({batch.action.index_select(0, plain_rows), reflect(batch.action.index_select(0, mirror_rows))});
-  const at::Tensor advantage = pick(batch.advantage), old_value = pick(batch.value), target = pick(batch.target);
+  const at::Tensor x = torch::cat(
+      {batch.observation.index_select(0, plain_rows), batch.mirrored.index_select(0, mirror_rows)});
+  const at::Tensor old_mean = torch::cat(
+      {batch.mean.index_select(0, plain_rows), reflect(batch.mean.index_select(0, mirror_rows))});
+  const at::Tensor action = torch::cat({batch.action.index_select(0, plain_rows),
+                                        reflect(batch.action.index_select(0, mirror_rows))});
+  const at::Tensor advantage = pick(batch.advantage), old_value = pick(batch.value),
+                   target = pick(batch.target);
 
   const at::Tensor mean = learner_.mean(x), value = learner_.value(x), log_std = learner_.log_std();
-  const at::Tensor ratio = torch::exp(log_probability(action, mean, log_std) - pick(batch.log_prob));
+  const at::Tensor ratio =
+      torch::exp(log_probability(action, mean, log_std) - pick(batch.log_prob));
   const at::Tensor surrogate =
-      -torch::min(ratio * advantage, ratio.clamp(1 - settings_.clip, 1 + settings_.clip) * advantage).sum();
-  const at::Tensor clipped_value = old_value + (value - old_value).clamp(-settings_.value_clip, settings_.value_clip);
-  const at::Tensor value_loss = torch::max((value - target).square(), (clipped_value - target).square()).sum();
+      -torch::min(ratio * advantage,
+                  ratio.clamp(1 - settings_.clip, 1 + settings_.clip) * advantage)
+           .sum();
+  const at::Tensor clipped_value =
+      old_value + (value - old_value).clamp(-settings_.value_clip, settings_.value_clip);
+  const at::Tensor value_loss =
+      torch::max((value - target).square(), (clipped_value - target).square()).sum();
   const at::Tensor entropy = log_std.sum() * static_cast<double>(rows.size(0));
 
   // the mean in the mirror must be the mirror of the old mean
-  const at::Tensor distance = ((mean - old_mean) * torch::exp(-log_std.detach())).square().sum(-1) * 0.5;
+  const at::Tensor distance =
+      ((mean - old_mean) * torch::exp(-log_std.detach())).square().sum(-1) * 0.5;
   const at::Tensor mirror_loss = distance.narrow(0, plain, mirrored).sum();
 
-  const double decay = std::max(0.0, 1.0 - static_cast<double>(iteration_) / settings_.entropy_iterations);
-  const at::Tensor loss = (surrogate + 0.5 * settings_.value_weight * value_loss - settings_.entropy * decay * entropy +
-                           settings_.mirror_weight * mirror_loss) / static_cast<double>(minibatch);
+  const double decay =
+      std::max(0.0, 1.0 - static_cast<double>(iteration_) / settings_.entropy_iterations);
+  const at::Tensor loss =
+      (surrogate + 0.5 * settings_.value_weight * value_loss - settings_.entropy * decay * entropy +
+       settings_.mirror_weight * mirror_loss) /
+      static_cast<double>(minibatch);
   learner_.parameters.pack(torch::autograd::grad({loss}, learner_.parameters.views()), gradient);
 
   // KL(old || new) of the plain samples
@@ -283,7 +321,8 @@ Ppo::Losses Ppo::learn_shard(const Batch& batch, const at::Tensor& rows, std::in
   losses.policy = surrogate.item<double>();
   losses.value = value_loss.item<double>();
   losses.mirror = mirror_loss.item<double>();
-  losses.kl = distance.narrow(0, 0, plain).sum().item<double>() + spread.item<double>() * static_cast<double>(plain);
+  losses.kl = distance.narrow(0, 0, plain).sum().item<double>() +
+              spread.item<double>() * static_cast<double>(plain);
   losses.clipped = (ratio.detach() - 1).abs().gt(settings_.clip).sum().item<double>();
   return losses;
 }
@@ -292,18 +331,21 @@ Ppo::Losses Ppo::learn_shard(const Batch& batch, const at::Tensor& rows, std::in
 bool Ppo::apply_gradient(at::Tensor gradient) {
   torch::NoGradGuard no_grad;
   const std::int64_t actor_size = learner_.actor_size, critic_size = gradient.size(0) - actor_size;
-  for (at::Tensor part : {gradient.narrow(0, 0, actor_size), gradient.narrow(0, actor_size, critic_size)}) {
+  for (at::Tensor part :
+       {gradient.narrow(0, 0, actor_size), gradient.narrow(0, actor_size, critic_size)}) {
     const double norm = part.norm().item<double>();
     if (!std::isfinite(norm)) {
       if (++not_finite_ < kMaxNotFinite) return false;
-      throw std::runtime_error("the gradient was not finite " + std::to_string(kMaxNotFinite) +
-                               " times in a row: lower ppo.learning_rate or look for a reward that explodes");
+      throw std::runtime_error(
+          "the gradient was not finite " + std::to_string(kMaxNotFinite) +
+          " times in a row: lower ppo.learning_rate or look for a reward that explodes");
     }
     if (norm > settings_.grad_norm) part.mul_(settings_.grad_norm / norm);
   }
   not_finite_ = 0;
   adam_.step(learner_.parameters.flat(), gradient, learning_rate_);
-  at::Tensor(learner_.log_std()).clamp_(std::log(settings_.network.std_min), std::log(settings_.network.std_max));
+  at::Tensor(learner_.log_std())
+      .clamp_(std::log(settings_.network.std_min), std::log(settings_.network.std_max));
 
   // the average forgets the beginning faster
   ++updates_;
@@ -315,10 +357,12 @@ bool Ppo::apply_gradient(at::Tensor gradient) {
 void Ppo::adapt_learning_rate(double kl) {
   if (kl > 2.0 * settings_.target_kl) learning_rate_ /= 1.3;
   if (kl < 0.5 * settings_.target_kl) learning_rate_ *= 1.2;
-  learning_rate_ = std::clamp(learning_rate_, settings_.learning_rate_min, settings_.learning_rate_max);
+  learning_rate_ =
+      std::clamp(learning_rate_, settings_.learning_rate_min, settings_.learning_rate_max);
 }
 
-// --- report, save, load --------------------------------------------------------------------------------------------
+// --- report, save, load
+// --------------------------------------------------------------------------------------------
 
 void Ppo::report(std::map<std::string, double>& log) {
   const EnvStatistics sums = env_->take_statistics();
@@ -338,10 +382,12 @@ void Ppo::report(std::map<std::string, double>& log) {
   log["quarantined"] = static_cast<double>(sums.quarantined);
   const auto terms = reward_terms();
   for (std::size_t i = 0; i < terms.size(); ++i) {
-    if (sums.terms[i] != 0) log[std::string("reward/") + terms[i].name] = sums.terms[i] / simulated_s;
+    if (sums.terms[i] != 0)
+      log[std::string("reward/") + terms[i].name] = sums.terms[i] / simulated_s;
   }
   for (int cause = 1; cause < kNumCauses; ++cause) {
-    log[std::string("termination/") + kCauseNames[cause]] = static_cast<double>(sums.causes[cause]) / episodes;
+    log[std::string("termination/") + kCauseNames[cause]] =
+        static_cast<double>(sums.causes[cause]) / episodes;
   }
 }
 
@@ -353,7 +399,8 @@ State Ppo::state() const {
   normaliser_.save(state, "policy.normaliser.");
 
   // the policy to use is the averaged actor
-  ActorCritic averaged(env_->layout().width(), env_->robot().num_actions(), settings_.network, seed_, torch::kCPU);
+  ActorCritic averaged(env_->layout().width(), env_->robot().num_actions(), settings_.network,
+                       seed_, torch::kCPU);
   at::Tensor(averaged.parameters.flat()).copy_(average_);
   averaged.parameters.save(state, "policy.");
 
@@ -374,7 +421,8 @@ void Ppo::load(const State& state) {
   at::Tensor(actor_.parameters.flat()).copy_(learner_.parameters.flat());
   adam_.load(state, "adam.");
   normaliser_.load(state, "policy.normaliser.");
-  ActorCritic averaged(env_->layout().width(), env_->robot().num_actions(), settings_.network, seed_, torch::kCPU);
+  ActorCritic averaged(env_->layout().width(), env_->robot().num_actions(), settings_.network,
+                       seed_, torch::kCPU);
   averaged.parameters.load(state, "policy.");
   average_.copy_(averaged.parameters.flat());
 

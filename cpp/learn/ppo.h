@@ -20,15 +20,15 @@ struct PpoSettings {
   double clip = 0.2, value_clip = 0.3;
   double value_weight = 1.0;
   double entropy = 0.002;
-  int entropy_iterations = 400;     ///< the entropy weight falls linearly to zero
+  int entropy_iterations = 400;  ///< the entropy weight falls linearly to zero
   double learning_rate = 5e-4, learning_rate_min = 1e-5, learning_rate_max = 1e-3;
   double target_kl = 0.02;
   double grad_norm = 1.0;
   double mirror_share = 0.5;
   double mirror_weight = 0.2;
   double ema = 0.998;
-  int shards = 4;                   ///< parts of a minibatch that are computed apart and summed in order
-  int block = 64;                   ///< environments that are collected together
+  int shards = 4;  ///< parts of a minibatch that are computed apart and summed in order
+  int block = 64;  ///< environments that are collected together
 
   template <class V>
   void visit(V&& field) {
@@ -42,34 +42,44 @@ struct PpoSettings {
     field("value_clip", value_clip, Valid(0.01, 100), "largest change of a value in an update");
     field("value_weight", value_weight, Valid(0, 100), "weight of the value loss");
     field("entropy", entropy, Valid(0, 1), "weight of the entropy at the start");
-    field("entropy_iterations", entropy_iterations, Valid(1, 1e9), "iterations until that weight is zero");
+    field("entropy_iterations", entropy_iterations, Valid(1, 1e9),
+          "iterations until that weight is zero");
     field("learning_rate", learning_rate, Valid(1e-7, 1), "at the start");
-    field("learning_rate_min", learning_rate_min, Valid(1e-8, 1), "floor of the adaptive learning rate");
-    field("learning_rate_max", learning_rate_max, Valid(1e-8, 1), "ceiling of the adaptive learning rate");
-    field("target_kl", target_kl, Valid(1e-5, 10), "the learning rate adapts to this KL divergence of an update");
-    field("grad_norm", grad_norm, Valid(1e-3, 1e6), "clip of the gradient norm, actor and critic apart");
-    field("mirror_share", mirror_share, Valid(0, 1), "share of every minibatch that is reflected left to right");
-    field("mirror_weight", mirror_weight, Valid(0, 100), "weight of the loss that makes the policy symmetric");
-    field("ema", ema, Valid(0, 0.99999), "decay of the averaged weights that are evaluated and saved as the policy");
-    field("shards", shards, Valid(1, 64), "parts of a minibatch computed in parallel and summed in order");
+    field("learning_rate_min", learning_rate_min, Valid(1e-8, 1),
+          "floor of the adaptive learning rate");
+    field("learning_rate_max", learning_rate_max, Valid(1e-8, 1),
+          "ceiling of the adaptive learning rate");
+    field("target_kl", target_kl, Valid(1e-5, 10),
+          "the learning rate adapts to this KL divergence of an update");
+    field("grad_norm", grad_norm, Valid(1e-3, 1e6),
+          "clip of the gradient norm, actor and critic apart");
+    field("mirror_share", mirror_share, Valid(0, 1),
+          "share of every minibatch that is reflected left to right");
+    field("mirror_weight", mirror_weight, Valid(0, 100),
+          "weight of the loss that makes the policy symmetric");
+    field("ema", ema, Valid(0, 0.99999),
+          "decay of the averaged weights that are evaluated and saved as the policy");
+    field("shards", shards, Valid(1, 64),
+          "parts of a minibatch computed in parallel and summed in order");
     field("block", block, Valid(1, 4096), "environments that one worker collects together");
   }
 };
 
-/// Proximal policy optimisation (Schulman et al. 2017), told whole in ppo.cpp. Collection always runs on the CPU
-/// workers; the update runs on `device`. On the CPU the result depends on the settings and the seed only, not on the
-/// number of workers.
+/// Proximal policy optimisation (Schulman et al. 2017), told whole in ppo.cpp. Collection always
+/// runs on the CPU workers; the update runs on `device`. On the CPU the result depends on the
+/// settings and the seed only, not on the number of workers.
 class Ppo {
  public:
   /// `workers` must have at most as many threads as `env` has workers.
-  Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSettings& settings, std::uint64_t seed,
-      at::Device device);
+  Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSettings& settings,
+      std::uint64_t seed, at::Device device);
 
-  /// Collects `horizon` steps and learns from them. Returns what to log. Throws std::runtime_error if the losses are
-  /// not finite several times in a row.
+  /// Collects `horizon` steps and learns from them. Returns what to log. Throws std::runtime_error
+  /// if the losses are not finite several times in a row.
   std::map<std::string, double> iterate();
 
-  /// Everything needed to continue exactly: networks, optimiser, normaliser, environments, counters.
+  /// Everything needed to continue exactly: networks, optimiser, normaliser, environments,
+  /// counters.
   State state() const;
   void load(const State& state);
 
@@ -82,7 +92,8 @@ class Ppo {
   void update(std::map<std::string, double>& log);
   Batch flatten() const;
   void learn_minibatch(const Batch& batch, const at::Tensor& rows, Losses& total);
-  Losses learn_shard(const Batch& batch, const at::Tensor& rows, std::int64_t minibatch, at::Tensor gradient) const;
+  Losses learn_shard(const Batch& batch, const at::Tensor& rows, std::int64_t minibatch,
+                     at::Tensor gradient) const;
   bool apply_gradient(at::Tensor gradient);
   void adapt_learning_rate(double kl);
   void report(std::map<std::string, double>& log);
@@ -93,13 +104,14 @@ class Ppo {
   std::uint64_t seed_;
   at::Device device_;
 
-  ActorCritic learner_;           // on the device
-  ActorCritic actor_;             // a copy on the CPU that collects
-  at::Tensor average_;            // exponential moving average of the learner's parameters, on the CPU
+  ActorCritic learner_;  // on the device
+  ActorCritic actor_;    // a copy on the CPU that collects
+  at::Tensor average_;   // exponential moving average of the learner's parameters, on the CPU
   Normaliser normaliser_;
   Adam adam_;
   Rollout rollout_;
-  at::Tensor observation_source_, observation_sign_, action_source_, action_sign_;  // mirror maps, on the device
+  at::Tensor observation_source_, observation_sign_, action_source_,
+      action_sign_;  // mirror maps, on the device
 
   std::int64_t iteration_ = 0, updates_ = 0;
   double learning_rate_;

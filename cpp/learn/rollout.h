@@ -4,7 +4,8 @@
 
 namespace twist {
 
-/// One batch of experience, time-major: `horizon` steps of `envs` environments. All float32, on the CPU.
+/// One batch of experience, time-major: `horizon` steps of `envs` environments. All float32, on the
+/// CPU.
 struct Rollout {
   Rollout(int horizon, int envs, int observations, int actions);
 
@@ -13,14 +14,15 @@ struct Rollout {
   at::Tensor action;       // (horizon, envs, actions)
   at::Tensor mean;         // (horizon, envs, actions) of the policy that acted
   at::Tensor log_prob;     // (horizon, envs) of the action
-  at::Tensor value;        // (horizon + 1, envs); the last row is the value of the state after the rollout
-  at::Tensor reward;       // (horizon, envs)
-  at::Tensor ended;        // (horizon, envs) 1 where the episode ended in this step
-  at::Tensor advantage;    // (horizon, envs)
-  at::Tensor target;       // (horizon, envs) for the value
+  at::Tensor
+      value;  // (horizon + 1, envs); the last row is the value of the state after the rollout
+  at::Tensor reward;     // (horizon, envs)
+  at::Tensor ended;      // (horizon, envs) 1 where the episode ended in this step
+  at::Tensor advantage;  // (horizon, envs)
+  at::Tensor target;     // (horizon, envs) for the value
 
-  /// Generalised advantage estimation (Schulman et al. 2016). Rewards of time-outs must already contain the
-  /// discounted value of the state they cut off.
+  /// Generalised advantage estimation (Schulman et al. 2016). Rewards of time-outs must already
+  /// contain the discounted value of the state they cut off.
   void estimate_advantage(double gamma, double lambda);
 };
 

@@ -10,9 +10,9 @@
 namespace twist {
 namespace {
 
-constexpr int kCommandWindow = 25;          // frames on each side over which the command is averaged
-constexpr double kContactHeight = 0.03;     // m above the other foot
-constexpr double kContactSpeed = 0.6;       // m/s
+constexpr int kCommandWindow = 25;       // frames on each side over which the command is averaged
+constexpr double kContactHeight = 0.03;  // m above the other foot
+constexpr double kContactSpeed = 0.6;    // m/s
 
 // motion of one clip at 50 Hz
 struct Motion {
@@ -24,7 +24,8 @@ struct Motion {
 
 void check(const Robot& robot, const Clip& clip) {
   const std::size_t frames = clip.root_pos.size() / 3, joints = clip.joint_names.size();
-  if (!(clip.fps > 1 && clip.fps < 1000)) fail("clip '", clip.name, "': fps is ", clip.fps, ", expected 1 to 1000");
+  if (!(clip.fps > 1 && clip.fps < 1000))
+    fail("clip '", clip.name, "': fps is ", clip.fps, ", expected 1 to 1000");
   if (frames < 10) fail("clip '", clip.name, "' has ", frames, " frames; at least 10 are needed");
   if (clip.root_quat.size() != 4 * frames || clip.q.size() != joints * frames) {
     fail("clip '", clip.name, "': root positions, root rotations and joints differ in length");
@@ -58,13 +59,16 @@ Motion resample(const Robot& robot, const Clip& clip) {
     const double u = place - a;
     const auto lerp = [&](double from, double to) { return from + u * (to - from); };
     Vec3 position;
-    for (int axis = 0; axis < 3; ++axis) position[axis] = lerp(clip.root_pos[3 * a + axis], clip.root_pos[3 * b + axis]);
+    for (int axis = 0; axis < 3; ++axis)
+      position[axis] = lerp(clip.root_pos[3 * a + axis], clip.root_pos[3 * b + axis]);
     out.position.push_back(position);
-    out.quat.push_back(quat_from_mujoco(&clip.root_quat[4 * a]).normalized().slerp(
-        u, quat_from_mujoco(&clip.root_quat[4 * b]).normalized()));
+    out.quat.push_back(quat_from_mujoco(&clip.root_quat[4 * a])
+                           .normalized()
+                           .slerp(u, quat_from_mujoco(&clip.root_quat[4 * b]).normalized()));
     auto& q = out.q.emplace_back();
     for (std::size_t joint = 0; joint < column.size(); ++joint) {
-      const double angle = lerp(clip.q[a * joints + column[joint]], clip.q[b * joints + column[joint]]);
+      const double angle =
+          lerp(clip.q[a * joints + column[joint]], clip.q[b * joints + column[joint]]);
       q.push_back(std::clamp(angle, robot.lower[joint], robot.upper[joint]));
     }
   }
@@ -80,7 +84,8 @@ void smooth(std::vector<Value>& signal) {
   }
 }
 
-// A low-pass of about 5 Hz: what is faster in recorded motion is noise, and accelerations would consist of nothing else.
+// A low-pass of about 5 Hz: what is faster in recorded motion is noise, and accelerations would
+// consist of nothing else.
 constexpr int kPasses = 4;
 
 void smooth_all(Motion& motion) {
@@ -116,10 +121,12 @@ void write_row(const FrameLayout& layout, const Motion& motion, int frame, float
 }
 
 void write_rows(const FrameLayout& layout, const Motion& motion, int stream, Trajectories& out) {
-  for (int frame = 0; frame < motion.frames; ++frame) write_row(layout, motion, frame, out.row(stream, frame));
+  for (int frame = 0; frame < motion.frames; ++frame)
+    write_row(layout, motion, frame, out.row(stream, frame));
 }
 
-// Somebody who walks always has a sole on the floor: shifts the pelvis until the lower sole is there.
+// Somebody who walks always has a sole on the floor: shifts the pelvis until the lower sole is
+// there.
 void ground(ReferenceDynamics& dynamics, const Trajectories& rows, int stream, Motion& motion) {
   std::vector<double> lowest;
   for (int frame = 0; frame < motion.frames; ++frame) {
@@ -132,8 +139,8 @@ void ground(ReferenceDynamics& dynamics, const Trajectories& rows, int stream, M
 }
 
 // plans which foot carries
-void find_contacts(const FrameLayout& layout, ReferenceDynamics& dynamics, const Motion& motion, int stream,
-                   Trajectories& out) {
+void find_contacts(const FrameLayout& layout, ReferenceDynamics& dynamics, const Motion& motion,
+                   int stream, Trajectories& out) {
   std::vector<Vec3> feet[2];  // world
   for (int frame = 0; frame < motion.frames; ++frame) {
     const float* row = out.row(stream, frame);
@@ -172,7 +179,8 @@ void find_contacts(const FrameLayout& layout, ReferenceDynamics& dynamics, const
 void find_commands(const FrameLayout& layout, int stream, Trajectories& out) {
   const int length = out.lengths[stream];
   for (int frame = 0; frame < length; ++frame) {
-    const int first = std::max(0, frame - kCommandWindow), last = std::min(length - 1, frame + kCommandWindow);
+    const int first = std::max(0, frame - kCommandWindow),
+              last = std::min(length - 1, frame + kCommandWindow);
     double sum[3] = {};
     for (int other = first; other <= last; ++other) {
       const float* row = out.row(stream, other);
@@ -180,7 +188,8 @@ void find_commands(const FrameLayout& layout, int stream, Trajectories& out) {
       sum[1] += row[layout.lin_vel() + 1];
       sum[2] += row[layout.ang_vel() + 2];
     }
-    for (int i = 0; i < 3; ++i) out.command(stream, frame)[i] = static_cast<float>(sum[i] / (last - first + 1));
+    for (int i = 0; i < 3; ++i)
+      out.command(stream, frame)[i] = static_cast<float>(sum[i] / (last - first + 1));
   }
 }
 

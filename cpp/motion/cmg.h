@@ -67,8 +67,8 @@ CmgStatistics load_statistics(const State& state);
 /// put back to standing and counted. The result for a stream does not depend on which streams are
 /// advanced together, nor on threads.
 ///
-/// Standing is a fixed point by construction: once the command in force has been zero for as long as stopping takes, the
-/// state is drawn to the standing pose until a command comes.
+/// Standing is a fixed point by construction: once the command in force has been zero for as long
+/// as stopping takes, the state is drawn to the standing pose until a command comes.
 class CmgGenerator : public Generator {
  public:
   explicit CmgGenerator(Cmg model);

@@ -11,13 +11,15 @@ double cross(const Vec2& a, const Vec2& b) { return a.x() * b.y() - a.y() * b.x(
 // the point of the convex hull of a few points that is nearest to `point`
 Vec2 nearest_in_hull(const Vec2& point, std::vector<Vec2> points) {
   // monotone chain, counter-clockwise
-  std::sort(points.begin(), points.end(),
-            [](const Vec2& a, const Vec2& b) { return a.x() < b.x() || (a.x() == b.x() && a.y() < b.y()); });
+  std::sort(points.begin(), points.end(), [](const Vec2& a, const Vec2& b) {
+    return a.x() < b.x() || (a.x() == b.x() && a.y() < b.y());
+  });
   std::vector<Vec2> hull;
   for (int pass = 0; pass < 2; ++pass) {
     const std::size_t base = hull.size();
     for (const Vec2& p : points) {
-      while (hull.size() >= base + 2 && cross(hull.back() - hull[hull.size() - 2], p - hull.back()) <= 0) {
+      while (hull.size() >= base + 2 &&
+             cross(hull.back() - hull[hull.size() - 2], p - hull.back()) <= 0) {
         hull.pop_back();
       }
       hull.push_back(p);
@@ -32,7 +34,8 @@ Vec2 nearest_in_hull(const Vec2& point, std::vector<Vec2> points) {
   for (std::size_t i = 0; i < hull.size(); ++i) {
     const Vec2 a = hull[i], edge = hull[(i + 1) % hull.size()] - a;
     if (cross(edge, point - a) < 0) inside = false;
-    const Vec2 candidate = a + std::clamp(edge.dot(point - a) / edge.squaredNorm(), 0.0, 1.0) * edge;
+    const Vec2 candidate =
+        a + std::clamp(edge.dot(point - a) / edge.squaredNorm(), 0.0, 1.0) * edge;
     if ((point - candidate).norm() < distance) {
       distance = (point - candidate).norm();
       nearest = candidate;
@@ -70,18 +73,21 @@ void ReferenceDynamics::set_state(const float* before, const float* now, const f
   for (int joint = 0; joint < layout_.joints; ++joint) {
     d->qpos[7 + joint] = now[layout_.q() + joint];
     d->qvel[6 + joint] = now[layout_.qd() + joint];
-    d->qacc[6 + joint] = (after[layout_.qd() + joint] - before[layout_.qd() + joint]) * per_two_frames;
+    d->qacc[6 + joint] =
+        (after[layout_.qd() + joint] - before[layout_.qd() + joint]) * per_two_frames;
   }
 
   // the heading turns between the frames, and velocities are given in it
   const double turn = now[layout_.ang_vel() + 2] * kControlStep;
   const Vec3 acceleration = (rot_z(turn) * vec(after + layout_.lin_vel()) -
-                             rot_z(-turn) * vec(before + layout_.lin_vel())) * per_two_frames;
+                             rot_z(-turn) * vec(before + layout_.lin_vel())) *
+                            per_two_frames;
   for (int axis = 0; axis < 3; ++axis) {
     d->qvel[axis] = now[layout_.lin_vel() + axis];
     d->qvel[3 + axis] = now[layout_.ang_vel() + axis];
     d->qacc[axis] = acceleration[axis];
-    d->qacc[3 + axis] = (after[layout_.ang_vel() + axis] - before[layout_.ang_vel() + axis]) * per_two_frames;
+    d->qacc[3 + axis] =
+        (after[layout_.ang_vel() + axis] - before[layout_.ang_vel() + axis]) * per_two_frames;
   }
 }
 
@@ -144,7 +150,8 @@ void ReferenceDynamics::judge_ground(const Vec3& force, const Vec3& moment, cons
     const double* axes = d->xmat + 9 * robot_.foot_bodies[side];
     for (const double x : {sole.back, sole.front}) {
       for (const double y : {-sole.half_width, sole.half_width}) {
-        corners.emplace_back(foot[0] + axes[0] * x + axes[1] * y, foot[1] + axes[3] * x + axes[4] * y);
+        corners.emplace_back(foot[0] + axes[0] * x + axes[1] * y,
+                             foot[1] + axes[3] * x + axes[4] * y);
       }
     }
   }
@@ -152,7 +159,8 @@ void ReferenceDynamics::judge_ground(const Vec3& force, const Vec3& moment, cons
   demand.pressure_outside = (demand.pressure - demand.nearest).norm();
 }
 
-// Each foot carries its share of the force; the moment that remains is shared alike and limited to what a sole gives.
+// Each foot carries its share of the force; the moment that remains is shared alike and limited to
+// what a sole gives.
 void ReferenceDynamics::add_contact(const Vec3& force, const Vec3& moment, const float* share) {
   const mjModel* m = model_.get();
   mjData* d = data_.get();
@@ -177,7 +185,8 @@ void ReferenceDynamics::add_contact(const Vec3& force, const Vec3& moment, const
     foot_moment.z() = std::clamp(foot_moment.z(), -0.04 * load, 0.04 * load);
     foot_moment = foot_yaw * foot_moment;
 
-    mj_jac(m, d, jacobian_.data(), jacobian_.data() + 3 * m->nv, soles[side].data(), robot_.foot_bodies[side]);
+    mj_jac(m, d, jacobian_.data(), jacobian_.data() + 3 * m->nv, soles[side].data(),
+           robot_.foot_bodies[side]);
     for (const int joint : robot_.leg_joints[side]) {
       for (int axis = 0; axis < 3; ++axis) {
         torque[joint] -= jacobian_[axis * m->nv + 6 + joint] * foot_force[axis] +

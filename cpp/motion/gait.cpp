@@ -16,14 +16,16 @@ double min_jerk(double u) { return u * u * u * (10.0 - 15.0 * u + 6.0 * u * u); 
 }  // namespace
 
 // exact motion with a constant twist in the moving frame
-GaitLibrary::Pose GaitLibrary::Pose::moved(const Vec2& velocity, double yaw_rate, double time) const {
+GaitLibrary::Pose GaitLibrary::Pose::moved(const Vec2& velocity, double yaw_rate,
+                                           double time) const {
   const double angle = yaw_rate * time;
   double sin_part = time, cos_part = 0.5 * angle * time;
   if (std::abs(angle) > 1e-6) {
     sin_part = std::sin(angle) / yaw_rate;
     cos_part = (1.0 - std::cos(angle)) / yaw_rate;
   }
-  const Vec2 local(sin_part * velocity.x() - cos_part * velocity.y(), cos_part * velocity.x() + sin_part * velocity.y());
+  const Vec2 local(sin_part * velocity.x() - cos_part * velocity.y(),
+                   cos_part * velocity.x() + sin_part * velocity.y());
   return {to_world(local), yaw + angle};
 }
 
@@ -37,7 +39,8 @@ GaitLibrary::GaitLibrary(const Robot& robot, const GaitSettings& settings)
   }
   waist_yaw_ = robot.joint_index("waist_yaw_joint");
 
-  // place the feet relative to the centre of mass, which depends on where the feet are: a few rounds suffice
+  // place the feet relative to the centre of mass, which depends on where the feet are: a few
+  // rounds suffice
   const ModelPtr model = robot.make_model({});
   const DataPtr data(mj_makeData(model.get()));
   standing_.q = robot.q_default;
@@ -54,9 +57,7 @@ GaitLibrary::GaitLibrary(const Robot& robot, const GaitSettings& settings)
   }
 }
 
-void GaitLibrary::resize(int streams) {
-  streams_.assign(streams, standing_stream());
-}
+void GaitLibrary::resize(int streams) { streams_.assign(streams, standing_stream()); }
 
 void GaitLibrary::reset(int stream) { streams_.at(stream) = standing_stream(); }
 
@@ -67,7 +68,8 @@ GaitLibrary::Stream GaitLibrary::standing_stream() const {
   return stream;
 }
 
-void GaitLibrary::advance(int first, int count, const Command* targets, float* rows, float* commands) {
+void GaitLibrary::advance(int first, int count, const Command* targets, float* rows,
+                          float* commands) {
   const int width = FrameLayout{num_joints()}.width();
   for (int i = 0; i < count; ++i) {
     Stream& stream = streams_[first + i];
@@ -152,7 +154,8 @@ void GaitLibrary::move_swing_foot(Stream& stream) const {
   const double step = step_s(stream.command);
   const double ahead = std::max(0.0, 1.0 - stream.progress) * step + 0.5 * step;
   const Command& command = stream.command;
-  const Pose target = foothold(stream.path.moved({command.vx, command.vy}, command.wz, ahead), command, side);
+  const Pose target =
+      foothold(stream.path.moved({command.vx, command.vy}, command.wz, ahead), command, side);
 
   const Pose& start = stream.foot[side];
   const double s = min_jerk(u);
@@ -161,13 +164,15 @@ void GaitLibrary::move_swing_foot(Stream& stream) const {
   stream.lift = 16.0 * u * u * (1.0 - u) * (1.0 - u);
 }
 
-// Lateral pelvis motion of the weight shift towards the left foot, from rest to the velocity with which the periodic
-// motion passes the midline: the quintic with the boundary values (0, 0, 0) and (0, velocity, acceleration).
+// Lateral pelvis motion of the weight shift towards the left foot, from rest to the velocity with
+// which the periodic motion passes the midline: the quintic with the boundary values (0, 0, 0) and
+// (0, velocity, acceleration).
 double GaitLibrary::shift(double progress, double* acceleration) const {
   const double time = settings_.shift_s, w = settings_.half_width;
   const double velocity = omega_ * w * std::tanh(0.5 * omega_ * step_s({})) * time;
   const double end = omega_ * omega_ * w * time * time;
-  const double c3 = -4.0 * velocity + 0.5 * end, c4 = 7.0 * velocity - end, c5 = -3.0 * velocity + 0.5 * end;
+  const double c3 = -4.0 * velocity + 0.5 * end, c4 = 7.0 * velocity - end,
+               c5 = -3.0 * velocity + 0.5 * end;
   const double u = progress;
   *acceleration = (6.0 * c3 + 12.0 * c4 * u + 20.0 * c5 * u * u) * u / (time * time);
   return u * u * u * (c3 + c4 * u + c5 * u * u);
@@ -185,13 +190,15 @@ Vec2 GaitLibrary::pelvis_offset(const Stream& stream, double* share_left) const 
       // stopping is starting played backwards
       const bool start = stream.mode == Mode::kStart;
       double acceleration;
-      const double y = side * (start ? 1.0 : -1.0) * shift(start ? stream.progress : 1.0 - stream.progress, &acceleration);
+      const double y = side * (start ? 1.0 : -1.0) *
+                       shift(start ? stream.progress : 1.0 - stream.progress, &acceleration);
       acceleration *= side * (start ? 1.0 : -1.0);
       const double pressure = y - acceleration / (omega_ * omega_);
       *share_left = std::clamp(0.5 + 0.5 * pressure / settings_.half_width, 0.0, 1.0);
       return {0, y};
     }
-    case Mode::kWalk: break;
+    case Mode::kWalk:
+      break;
   }
 
   // share of the load: linear through double support
@@ -202,7 +209,8 @@ Vec2 GaitLibrary::pelvis_offset(const Stream& stream, double* share_left) const 
 
   const double step = step_s(stream.command);
   const double tau = (stream.progress - 0.5) * step, half = 0.5 * omega_ * step;
-  const double sway = side * half_width(stream.command) * (1.0 - std::cosh(omega_ * tau) / std::cosh(half));
+  const double sway =
+      side * half_width(stream.command) * (1.0 - std::cosh(omega_ * tau) / std::cosh(half));
   const double surge = 0.5 * step * std::sinh(omega_ * tau) / std::sinh(half) - tau;
   return Vec2(stream.command.vx, stream.command.vy) * surge + Vec2(0, sway);
 }
@@ -236,16 +244,19 @@ void GaitLibrary::pose_body(const Stream& stream, Sample* sample) const {
   for (int side = 0; side < 2; ++side) {
     const double swing = -settings_.arm_swing * ahead[1 - side];
     sample->q[shoulder_pitch_[side]] = settings_.shoulder_pitch + swing;
-    sample->q[shoulder_roll_[side]] = side == 0 ? settings_.shoulder_roll : -settings_.shoulder_roll;
+    sample->q[shoulder_roll_[side]] =
+        side == 0 ? settings_.shoulder_roll : -settings_.shoulder_roll;
     sample->q[elbow_[side]] = settings_.elbow - settings_.elbow_swing * swing;
   }
 
   // legs
   const Mat3 base_from_world = rot_z(-sample->yaw);
   for (int side = 0; side < 2; ++side) {
-    const Vec3 ankle(feet[side].xy.x(), feet[side].xy.y(), kAnkleHeight + settings_.clearance * lift[side]);
+    const Vec3 ankle(feet[side].xy.x(), feet[side].xy.y(),
+                     kAnkleHeight + settings_.clearance * lift[side]);
     const double pitch = settings_.toe_down * std::min(1.0, std::sqrt(speed2)) * lift[side];
-    const Mat3 sole = rot_z(feet[side].yaw - sample->yaw) * Eigen::AngleAxisd(pitch, Vec3::UnitY()).toRotationMatrix();
+    const Mat3 sole = rot_z(feet[side].yaw - sample->yaw) *
+                      Eigen::AngleAxisd(pitch, Vec3::UnitY()).toRotationMatrix();
     Leg::Angles angles;
     for (int i = 0; i < 6; ++i) angles[i] = sample->q[legs_[side].joints()[i]];
     legs_[side].inverse(base_from_world * (ankle - sample->pelvis), sole, &angles);
@@ -260,11 +271,22 @@ void GaitLibrary::write(const Stream& stream, float* row, float* command) const 
   constexpr double per_two_frames = 0.5 / kControlStep;
   for (int joint = 0; joint < layout.joints; ++joint) {
     row[layout.q() + joint] = static_cast<float>(now.q[joint]);
-    row[layout.qd() + joint] = static_cast<float>((after.q[joint] - before.q[joint]) * per_two_frames);
+    row[layout.qd() + joint] =
+        static_cast<float>((after.q[joint] - before.q[joint]) * per_two_frames);
   }
   const Vec3 velocity = rot_z(-now.yaw) * (after.pelvis - before.pelvis) * per_two_frames;
-  const double values[] = {now.pelvis.z(), 0, 0, -1, velocity.x(), velocity.y(), velocity.z(), 0, 0,
-                           (after.yaw - before.yaw) * per_two_frames, now.share[0], now.share[1]};
+  const double values[] = {now.pelvis.z(),
+                           0,
+                           0,
+                           -1,
+                           velocity.x(),
+                           velocity.y(),
+                           velocity.z(),
+                           0,
+                           0,
+                           (after.yaw - before.yaw) * per_two_frames,
+                           now.share[0],
+                           now.share[1]};
   std::copy(std::begin(values), std::end(values), row + layout.height());
   command[0] = static_cast<float>(now.command.vx);
   command[1] = static_cast<float>(now.command.vy);

@@ -12,27 +12,27 @@ namespace twist {
 
 /// Shape of the walking motion. Lengths in m, times in s, angles in rad.
 struct GaitSettings {
-  double stride_s = 0.86;             ///< two steps
+  double stride_s = 0.86;            ///< two steps
   double stride_per_speed = -0.12;   ///< added per m/s of planar speed, up to 1 m/s
   double duty = 0.53;                ///< share of the stride a foot is on the floor
-  double height = 0.735;              ///< pelvis height when standing
+  double height = 0.735;             ///< pelvis height when standing
   double height_per_speed2 = -0.03;  ///< added per (m/s)^2, up to 1.2
-  double half_width = 0.1;         ///< lateral distance of a foot from the path at mid-stance
-  double half_width_per_vy = 0.075;   ///< added per m/s of lateral speed
+  double half_width = 0.1;           ///< lateral distance of a foot from the path at mid-stance
+  double half_width_per_vy = 0.075;  ///< added per m/s of lateral speed
   double ankle_back = 0.03;          ///< the ankle is planted this far behind the centre of mass
-  double clearance = 0.065;           ///< highest lift of the swing foot
-  double toe_down = 0.4;             ///< pitch of the swing foot at mid-swing, per m/s of speed, up to 1
-  double shoulder_pitch = 0.2;       ///< arm posture
+  double clearance = 0.065;          ///< highest lift of the swing foot
+  double toe_down = 0.4;        ///< pitch of the swing foot at mid-swing, per m/s of speed, up to 1
+  double shoulder_pitch = 0.2;  ///< arm posture
   double shoulder_roll = 0.2;
   double elbow = 0.6;
-  double arm_swing = 2.5;            ///< shoulder pitch per m of the other ankle's offset
-  double elbow_swing = 0.5;          ///< elbow angle per shoulder angle
-  double waist_swing = 1.0;         ///< waist yaw per m of ankle separation
-  double pelvis_swing = 0.0;         ///< pelvis yaw per m of ankle separation
-  double shift_s = 0.6;              ///< duration of the weight shift when starting and stopping
-  double accel_x = 0.8;              ///< command ramps: m/s^2
-  double accel_y = 0.4;              ///< m/s^2
-  double accel_yaw = 1.5;            ///< rad/s^2
+  double arm_swing = 2.5;     ///< shoulder pitch per m of the other ankle's offset
+  double elbow_swing = 0.5;   ///< elbow angle per shoulder angle
+  double waist_swing = 1.0;   ///< waist yaw per m of ankle separation
+  double pelvis_swing = 0.0;  ///< pelvis yaw per m of ankle separation
+  double shift_s = 0.6;       ///< duration of the weight shift when starting and stopping
+  double accel_x = 0.8;       ///< command ramps: m/s^2
+  double accel_y = 0.4;       ///< m/s^2
+  double accel_yaw = 1.5;     ///< rad/s^2
 
   template <class V>
   void visit(V&& field) {
@@ -40,7 +40,8 @@ struct GaitSettings {
     field("stride_per_speed", stride_per_speed, Valid(-0.5, 0.5), "added per m/s of planar speed");
     field("duty", duty, Valid(0.505, 0.9), "share of the stride a foot is on the floor");
     field("height", height, Valid(0.3, 1), "pelvis height when standing in m");
-    field("height_per_speed2", height_per_speed2, Valid(-0.2, 0.2), "pelvis height added per (m/s)^2");
+    field("height_per_speed2", height_per_speed2, Valid(-0.2, 0.2),
+          "pelvis height added per (m/s)^2");
     field("half_width", half_width, Valid(0.06, 0.3), "foot to path at mid-stance in m");
     field("half_width_per_vy", half_width_per_vy, Valid(0, 1), "added per m/s of lateral speed");
     field("ankle_back", ankle_back, Valid(-0.1, 0.1), "ankle behind the centre of mass in m");
@@ -60,8 +61,9 @@ struct GaitSettings {
   }
 };
 
-/// Closed-form walking: a linear inverted pendulum moves the pelvis, feet stay where they are planted, legs follow by
-/// inverse kinematics. Stands, starts with a weight shift, steps, walks in every direction, turns, and stops.
+/// Closed-form walking: a linear inverted pendulum moves the pelvis, feet stay where they are
+/// planted, legs follow by inverse kinematics. Stands, starts with a weight shift, steps, walks in
+/// every direction, turns, and stops.
 class GaitLibrary : public Generator {
  public:
   /// Throws UserError if the robot lacks one of the joints or the stance is out of reach.

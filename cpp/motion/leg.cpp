@@ -32,7 +32,8 @@ void Leg::forward(const Angles& angles, Vec3* position, Mat3* rotation) const {
   rotation->setIdentity();
   for (int i = 0; i < 6; ++i) {
     *position += *rotation * links_[i].offset;
-    *rotation *= links_[i].rotation * Eigen::AngleAxisd(angles[i], links_[i].axis).toRotationMatrix();
+    *rotation *=
+        links_[i].rotation * Eigen::AngleAxisd(angles[i], links_[i].axis).toRotationMatrix();
   }
 }
 

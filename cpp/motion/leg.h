@@ -18,13 +18,13 @@ class Leg {
   /// Foot pose in the pelvis frame for joint angles in leg order (rad).
   void forward(const Angles& angles, Vec3* position, Mat3* rotation) const;
 
-  /// Joint angles that put the foot at `position`, `rotation` in the pelvis frame: Newton's method from `start`,
-  /// converged to 1e-9, so the result does not depend on the start. Returns the remaining error (m or rad), which is
-  /// large when the foot is out of reach.
+  /// Joint angles that put the foot at `position`, `rotation` in the pelvis frame: Newton's method
+  /// from `start`, converged to 1e-9, so the result does not depend on the start. Returns the
+  /// remaining error (m or rad), which is large when the foot is out of reach.
   double inverse(const Vec3& position, const Mat3& rotation, Angles* angles) const;
 
-  /// Limits the angles to the joint ranges less a small margin. In the gait only the ankle roll of a fast sideways
-  /// swing needs it, which tilts the sole and moves nothing else.
+  /// Limits the angles to the joint ranges less a small margin. In the gait only the ankle roll of
+  /// a fast sideways swing needs it, which tilts the sole and moves nothing else.
   void clamp(Angles* angles) const { *angles = angles->cwiseMax(lower_).cwiseMin(upper_); }
 
   const std::vector<int>& joints() const { return joints_; }

@@ -12,8 +12,8 @@ namespace twist {
 /// Named tensors: what checkpoints are made of.
 using State = std::map<std::string, at::Tensor>;
 
-/// All parameters of a model in one flat vector, with one named leaf view each. Saving, loading, averaging and the
-/// optimiser become one call each.
+/// All parameters of a model in one flat vector, with one named leaf view each. Saving, loading,
+/// averaging and the optimiser become one call each.
 class FlatParameters {
  public:
   /// Adds a parameter of the given shape (before `finish`); returns its index.
@@ -21,8 +21,10 @@ class FlatParameters {
   /// Allocates the vector (zeros) on a device and makes the views.
   void finish(at::Device device);
 
-  const at::Tensor& flat() const { return flat_; }                     // (size)
-  const std::vector<at::Tensor>& views() const { return views_; }      // leaves that share memory with flat()
+  const at::Tensor& flat() const { return flat_; }  // (size)
+  const std::vector<at::Tensor>& views() const {
+    return views_;
+  }  // leaves that share memory with flat()
   const at::Tensor& operator[](int index) const { return views_[index]; }
   const std::vector<std::string>& names() const { return names_; }
   std::int64_t size() const { return size_; }
@@ -30,7 +32,8 @@ class FlatParameters {
   /// Concatenates gradients in the order of the views into `out` (size).
   void pack(const std::vector<at::Tensor>& gradients, at::Tensor out) const;
 
-  /// Copies of the parameters by name, prefixed; and back. `load` throws UserError on a missing name or shape.
+  /// Copies of the parameters by name, prefixed; and back. `load` throws UserError on a missing
+  /// name or shape.
   void save(State& state, const std::string& prefix) const;
   void load(const State& state, const std::string& prefix);
 
@@ -42,7 +45,8 @@ class FlatParameters {
   std::vector<at::Tensor> views_;
 };
 
-/// Adam (Kingma & Ba 2015) on a flat vector, with optional decoupled clipping of the gradient norm by the caller.
+/// Adam (Kingma & Ba 2015) on a flat vector, with optional decoupled clipping of the gradient norm
+/// by the caller.
 class Adam {
  public:
   Adam() = default;
@@ -58,11 +62,13 @@ class Adam {
   double beta1_ = 0.9, beta2_ = 0.999, epsilon_ = 1e-8;
 };
 
-/// Finds `name` in a state, checks its shape against `like` and copies it there. Throws UserError otherwise.
+/// Finds `name` in a state, checks its shape against `like` and copies it there. Throws UserError
+/// otherwise.
 void load_tensor(const State& state, const std::string& name, at::Tensor like);
 
-/// Measures float32 matrix products of the learner's shapes on the available back ends (MKL, oneDNN) and selects the
-/// faster one whose relative error against double precision is below 1e-5. Returns its name. Call once at start-up.
+/// Measures float32 matrix products of the learner's shapes on the available back ends (MKL,
+/// oneDNN) and selects the faster one whose relative error against double precision is below 1e-5.
+/// Returns its name. Call once at start-up.
 std::string choose_matmul_backend();
 
 }  // namespace twist

@@ -10,7 +10,8 @@
 namespace twist {
 namespace {
 
-constexpr double kInside = 0.01;  // the corrected centre of pressure stays this far inside the soles, m
+constexpr double kInside =
+    0.01;  // the corrected centre of pressure stays this far inside the soles, m
 
 // the path of one stream in the world: pelvis position and heading at every frame
 struct Path {
@@ -24,9 +25,11 @@ Path integrate(const FrameLayout& layout, const Trajectories& motion, int stream
   for (int frame = 1; frame < length; ++frame) {
     const float* a = motion.row(stream, frame - 1);
     const float* b = motion.row(stream, frame);
-    const double half_turn = 0.25 * kControlStep * (a[layout.ang_vel() + 2] + b[layout.ang_vel() + 2]);
+    const double half_turn =
+        0.25 * kControlStep * (a[layout.ang_vel() + 2] + b[layout.ang_vel() + 2]);
     path.yaw[frame] = path.yaw[frame - 1] + 2.0 * half_turn;
-    const Vec2 va = rot_2d(path.yaw[frame - 1]) * Vec2(a[layout.lin_vel()], a[layout.lin_vel() + 1]);
+    const Vec2 va =
+        rot_2d(path.yaw[frame - 1]) * Vec2(a[layout.lin_vel()], a[layout.lin_vel() + 1]);
     const Vec2 vb = rot_2d(path.yaw[frame]) * Vec2(b[layout.lin_vel()], b[layout.lin_vel() + 1]);
     path.xy[frame] = path.xy[frame - 1] + 0.5 * kControlStep * (va + vb);
   }
@@ -52,8 +55,8 @@ Vec2 inside(const Vec2& nearest, const Vec2& pressure) {
 }
 
 // the pelvis shift of every frame, world axes
-std::vector<Vec2> wanted_shift(const FrameLayout& layout, const Trajectories& motion, int stream, const Path& path,
-                               ReferenceDynamics& dynamics) {
+std::vector<Vec2> wanted_shift(const FrameLayout& layout, const Trajectories& motion, int stream,
+                               const Path& path, ReferenceDynamics& dynamics) {
   const int length = motion.lengths[stream];
   std::vector<Vec2> shift(length, Vec2::Zero());
   for (int frame = 0; frame < length; ++frame) {
@@ -61,7 +64,8 @@ std::vector<Vec2> wanted_shift(const FrameLayout& layout, const Trajectories& mo
                       motion.row(stream, std::min(length - 1, frame + 1)));
     const GroundDemand& demand = dynamics.demand;
     if (demand.pressure_outside > 0) {
-      shift[frame] = rot_2d(path.yaw[frame]) * (inside(demand.nearest, demand.pressure) - demand.pressure);
+      shift[frame] =
+          rot_2d(path.yaw[frame]) * (inside(demand.nearest, demand.pressure) - demand.pressure);
     }
   }
   smooth(shift, std::sqrt(9.81 / motion.row(stream, 0)[layout.height()]));
@@ -69,9 +73,10 @@ std::vector<Vec2> wanted_shift(const FrameLayout& layout, const Trajectories& mo
 }
 
 // moves the pelvis over the standing feet
-void move_pelvis(const FrameLayout& layout, const Leg* legs, const Vec2& shift_heading, float* row) {
-  const Eigen::Quaterniond tilt =
-      tilt_from_gravity(Vec3(row[layout.gravity()], row[layout.gravity() + 1], row[layout.gravity() + 2]));
+void move_pelvis(const FrameLayout& layout, const Leg* legs, const Vec2& shift_heading,
+                 float* row) {
+  const Eigen::Quaterniond tilt = tilt_from_gravity(
+      Vec3(row[layout.gravity()], row[layout.gravity() + 1], row[layout.gravity() + 2]));
   const Vec3 shift = tilt.conjugate() * Vec3(shift_heading.x(), shift_heading.y(), 0);
   for (int side = 0; side < 2; ++side) {
     Leg::Angles angles;
@@ -81,12 +86,14 @@ void move_pelvis(const FrameLayout& layout, const Leg* legs, const Vec2& shift_h
     legs[side].forward(angles, &position, &rotation);
     legs[side].inverse(position - shift, rotation, &angles);
     legs[side].clamp(&angles);
-    for (int i = 0; i < 6; ++i) row[layout.q() + legs[side].joints()[i]] = static_cast<float>(angles[i]);
+    for (int i = 0; i < 6; ++i)
+      row[layout.q() + legs[side].joints()[i]] = static_cast<float>(angles[i]);
   }
 }
 
 // central differences of the new positions
-void renew_velocities(const FrameLayout& layout, Trajectories& motion, int stream, const Path& path) {
+void renew_velocities(const FrameLayout& layout, Trajectories& motion, int stream,
+                      const Path& path) {
   const int length = motion.lengths[stream];
   for (int frame = 0; frame < length; ++frame) {
     const int before = std::max(0, frame - 1), after = std::min(length - 1, frame + 1);
@@ -115,7 +122,8 @@ void make_balanced(const Robot& robot, Trajectories& motion, Workers& workers, i
     for (int round = 0; round < rounds; ++round) {
       const std::vector<Vec2> shift = wanted_shift(layout, motion, stream, path, *dynamics[worker]);
       for (int frame = 0; frame < motion.lengths[stream]; ++frame) {
-        move_pelvis(layout, legs, rot_2d(-path.yaw[frame]) * shift[frame], motion.row(stream, frame));
+        move_pelvis(layout, legs, rot_2d(-path.yaw[frame]) * shift[frame],
+                    motion.row(stream, frame));
         path.xy[frame] += shift[frame];
       }
       renew_velocities(layout, motion, stream, path);
@@ -123,7 +131,8 @@ void make_balanced(const Robot& robot, Trajectories& motion, Workers& workers, i
   });
 }
 
-Trajectories generate_balanced(const Robot& robot, Generator& generator, const CommandPlan& plan, Workers& workers) {
+Trajectories generate_balanced(const Robot& robot, Generator& generator, const CommandPlan& plan,
+                               Workers& workers) {
   constexpr int kExtra = 60;  // frames
   CommandPlan longer{plan.streams, plan.frames + kExtra, {}};
   longer.targets.reserve(std::size_t(longer.streams) * longer.frames);
@@ -137,10 +146,11 @@ Trajectories generate_balanced(const Robot& robot, Generator& generator, const C
 
   Trajectories out(plan.streams, plan.frames, motion.joints);
   for (int stream = 0; stream < plan.streams; ++stream) {
-    std::copy_n(motion.row(stream, 0), std::size_t(plan.frames) * motion.width(), out.row(stream, 0));
+    std::copy_n(motion.row(stream, 0), std::size_t(plan.frames) * motion.width(),
+                out.row(stream, 0));
     std::copy_n(motion.command(stream, 0), std::size_t(plan.frames) * 3, out.command(stream, 0));
-    std::copy_n(&motion.targets[std::size_t(stream) * longer.frames * 3], std::size_t(plan.frames) * 3,
-                &out.targets[std::size_t(stream) * plan.frames * 3]);
+    std::copy_n(&motion.targets[std::size_t(stream) * longer.frames * 3],
+                std::size_t(plan.frames) * 3, &out.targets[std::size_t(stream) * plan.frames * 3]);
   }
   return out;
 }

@@ -17,7 +17,8 @@ MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& 
       lengths_(motion.lengths),
       rows_(std::size_t(motion.streams) * motion.frames * stride_) {
   if (motion.joints != robot.num_joints()) {
-    fail("the motion has ", motion.joints, " joints but robot '", robot.settings().name, "' has ", robot.num_joints());
+    fail("the motion has ", motion.joints, " joints but robot '", robot.settings().name, "' has ",
+         robot.num_joints());
   }
   if (streams_ == 0) fail("there is no motion to track");
 
@@ -27,13 +28,16 @@ MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& 
   workers.run(streams_, [&](int stream, int worker) {
     ReferenceDynamics& d = *dynamics[worker];
     const int length = lengths_[stream];
-    if (length < 3 || length > frames_) fail("motion ", stream, " has ", length, " frames; at least 3 are needed");
+    if (length < 3 || length > frames_)
+      fail("motion ", stream, " has ", length, " frames; at least 3 are needed");
     for (int frame = 0; frame < length; ++frame) {
       const float* now = motion.row(stream, frame);
       for (int i = 0; i < layout_.width(); ++i) {
-        if (!std::isfinite(now[i])) fail("motion ", stream, " is not finite at frame ", frame, ", feature ", i);
+        if (!std::isfinite(now[i]))
+          fail("motion ", stream, " is not finite at frame ", frame, ", feature ", i);
       }
-      d.evaluate(motion.row(stream, std::max(0, frame - 1)), now, motion.row(stream, std::min(length - 1, frame + 1)));
+      d.evaluate(motion.row(stream, std::max(0, frame - 1)), now,
+                 motion.row(stream, std::min(length - 1, frame + 1)));
 
       float* out = rows_.data() + (std::size_t(stream) * frames_ + frame) * stride_;
       out = std::copy_n(now, layout_.width(), out);

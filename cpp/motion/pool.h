@@ -5,21 +5,24 @@
 
 namespace twist {
 
-/// One instant of reference motion with all that an environment needs. Pointers into a `MotionPool`.
+/// One instant of reference motion with all that an environment needs. Pointers into a
+/// `MotionPool`.
 struct ReferenceView {
   const float* frame;    // (FrameLayout::width)
   const float* command;  // (3) vx, vy, wz in force
   const float* torque;   // (joints) feed-forward, N m
-  const float* feet;     // (2, 3) left and right foot relative to the pelvis, heading frame; z above the floor
+  const float*
+      feet;  // (2, 3) left and right foot relative to the pelvis, heading frame; z above the floor
 };
 
-/// Reference motion made ready for environments: many trajectories whose frames carry, beside the motion, the
-/// feed-forward torques and foot positions. Reads are pure functions of (stream, integer frame); nothing is computed
-/// while environments step. Whoever made the motion is forgotten here.
+/// Reference motion made ready for environments: many trajectories whose frames carry, beside the
+/// motion, the feed-forward torques and foot positions. Reads are pure functions of (stream,
+/// integer frame); nothing is computed while environments step. Whoever made the motion is
+/// forgotten here.
 class MotionPool {
  public:
-  /// Computes torques and foot positions on all workers. Throws UserError on non-finite motion or a wrong number of
-  /// joints.
+  /// Computes torques and foot positions on all workers. Throws UserError on non-finite motion or a
+  /// wrong number of joints.
   MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers);
 
   int streams() const { return streams_; }
@@ -29,7 +32,8 @@ class MotionPool {
   /// `frame` in [0, length(stream)).
   ReferenceView at(int stream, int frame) const {
     const float* row = rows_.data() + (std::size_t(stream) * frames_ + frame) * stride_;
-    return {row, row + layout_.width(), row + layout_.width() + 3, row + layout_.width() + 3 + layout_.joints};
+    return {row, row + layout_.width(), row + layout_.width() + 3,
+            row + layout_.width() + 3 + layout_.joints};
   }
 
  private:

@@ -8,18 +8,23 @@
 namespace twist {
 namespace {
 
-double approach(double now, double target, double most) { return now + std::clamp(target - now, -most, most); }
+double approach(double now, double target, double most) {
+  return now + std::clamp(target - now, -most, most);
+}
 
 }  // namespace
 
-Command ramp(const Command& now, const Command& target, double rate_x, double rate_y, double rate_yaw) {
-  return {approach(now.vx, target.vx, rate_x * kControlStep), approach(now.vy, target.vy, rate_y * kControlStep),
+Command ramp(const Command& now, const Command& target, double rate_x, double rate_y,
+             double rate_yaw) {
+  return {approach(now.vx, target.vx, rate_x * kControlStep),
+          approach(now.vy, target.vy, rate_y * kControlStep),
           approach(now.wz, target.wz, rate_yaw * kControlStep)};
 }
 
 Command sample_command(const CommandSettings& settings, Random& random) {
   const double kind = random.uniform();
-  Command command{random.uniform(settings.vx[0], settings.vx[1]), random.uniform(settings.vy[0], settings.vy[1]),
+  Command command{random.uniform(settings.vx[0], settings.vx[1]),
+                  random.uniform(settings.vy[0], settings.vy[1]),
                   random.uniform(settings.wz[0], settings.wz[1])};
   const double drop = random.uniform(), which = random.uniform();
 
@@ -33,9 +38,11 @@ Command sample_command(const CommandSettings& settings, Random& random) {
   return command;
 }
 
-CommandPlan random_plan(const CommandSettings& settings, int streams, int frames, std::uint64_t seed) {
+CommandPlan random_plan(const CommandSettings& settings, int streams, int frames,
+                        std::uint64_t seed) {
   for (const auto* range : {&settings.vx, &settings.vy, &settings.wz, &settings.hold_s}) {
-    if (range->size() != 2 || (*range)[0] > (*range)[1]) fail("a command range needs two ascending numbers");
+    if (range->size() != 2 || (*range)[0] > (*range)[1])
+      fail("a command range needs two ascending numbers");
   }
   CommandPlan plan{streams, frames, std::vector<Command>(std::size_t(streams) * frames)};
   for (int stream = 0; stream < streams; ++stream) {
@@ -97,8 +104,8 @@ Trajectories generate(Generator& generator, const CommandPlan& plan, Workers& wo
   return out;
 }
 
-void mirror_frame(std::span<const int> mirror_joint, std::span<const double> mirror_sign, const float* in,
-                  float* out) {
+void mirror_frame(std::span<const int> mirror_joint, std::span<const double> mirror_sign,
+                  const float* in, float* out) {
   const FrameLayout layout{static_cast<int>(mirror_joint.size())};
   for (int joint = 0; joint < layout.joints; ++joint) {
     const float sign = static_cast<float>(mirror_sign[joint]);

@@ -34,8 +34,10 @@ struct FrameLayout {
   int width() const { return 2 * joints + 12; }
 };
 
-/// Moves `now` towards `target`, each component by at most its rate (m/s^2, m/s^2, rad/s^2) times the control step.
-Command ramp(const Command& now, const Command& target, double rate_x, double rate_y, double rate_yaw);
+/// Moves `now` towards `target`, each component by at most its rate (m/s^2, m/s^2, rad/s^2) times
+/// the control step.
+Command ramp(const Command& now, const Command& target, double rate_x, double rate_y,
+             double rate_yaw);
 
 /// Which part of the command space, and how it changes over time.
 struct CommandSettings {
@@ -70,11 +72,15 @@ Command sample_command(const CommandSettings& settings, Random& random);
 struct CommandPlan {
   int streams = 0, frames = 0;
   std::vector<Command> targets;  // (streams, frames)
-  const Command& at(int stream, int frame) const { return targets[std::size_t(stream) * frames + frame]; }
+  const Command& at(int stream, int frame) const {
+    return targets[std::size_t(stream) * frames + frame];
+  }
 };
 
-/// Every stream stands for a moment, then changes command at random times. Pure function of the arguments.
-CommandPlan random_plan(const CommandSettings& settings, int streams, int frames, std::uint64_t seed);
+/// Every stream stands for a moment, then changes command at random times. Pure function of the
+/// arguments.
+CommandPlan random_plan(const CommandSettings& settings, int streams, int frames,
+                        std::uint64_t seed);
 
 /// One constant command per stream, from the first frame on.
 CommandPlan constant_plan(std::span<const Command> commands, int frames);
@@ -84,24 +90,30 @@ struct Trajectories {
   int streams = 0, frames = 0, joints = 0;
   std::vector<float> rows;      // (streams, frames, FrameLayout::width)
   std::vector<float> commands;  // (streams, frames, 3) the ramped command in force
-  std::vector<float> targets;   // (streams, frames, 3) the command asked for; empty for recorded motion
-  std::vector<int> lengths;     // (streams) frames that are valid
+  std::vector<float>
+      targets;  // (streams, frames, 3) the command asked for; empty for recorded motion
+  std::vector<int> lengths;  // (streams) frames that are valid
 
   Trajectories() = default;
   Trajectories(int num_streams, int num_frames, int num_joints);
   int width() const { return FrameLayout{joints}.width(); }
-  float* row(int stream, int frame) { return rows.data() + (std::size_t(stream) * frames + frame) * width(); }
+  float* row(int stream, int frame) {
+    return rows.data() + (std::size_t(stream) * frames + frame) * width();
+  }
   const float* row(int stream, int frame) const {
     return rows.data() + (std::size_t(stream) * frames + frame) * width();
   }
-  float* command(int stream, int frame) { return commands.data() + (std::size_t(stream) * frames + frame) * 3; }
+  float* command(int stream, int frame) {
+    return commands.data() + (std::size_t(stream) * frames + frame) * 3;
+  }
   const float* command(int stream, int frame) const {
     return commands.data() + (std::size_t(stream) * frames + frame) * 3;
   }
 };
 
-/// Makes reference motion from commands, frame after frame, for many independent streams. The only virtual
-/// interface of the project: the gait library, the CMG and a sine fake for tests implement it.
+/// Makes reference motion from commands, frame after frame, for many independent streams. The only
+/// virtual interface of the project: the gait library, the CMG and a sine fake for tests implement
+/// it.
 class Generator {
  public:
   virtual ~Generator() = default;
@@ -115,19 +127,22 @@ class Generator {
   virtual void reset(int stream) = 0;
 
   /// Advances streams [first, first + count) by one frame towards their command targets (count).
-  /// Writes `rows` (count, FrameLayout::width) and the ramped command in force, `commands` (count, 3).
-  /// Disjoint ranges may be advanced from different threads.
-  virtual void advance(int first, int count, const Command* targets, float* rows, float* commands) = 0;
+  /// Writes `rows` (count, FrameLayout::width) and the ramped command in force, `commands` (count,
+  /// 3). Disjoint ranges may be advanced from different threads.
+  virtual void advance(int first, int count, const Command* targets, float* rows,
+                       float* commands) = 0;
 
   /// The number of consecutive streams that are cheapest to advance together.
   virtual int block() const { return 1; }
 };
 
-/// Runs a generator over a whole plan from standing. Results do not depend on the number of workers.
+/// Runs a generator over a whole plan from standing. Results do not depend on the number of
+/// workers.
 Trajectories generate(Generator& generator, const CommandPlan& plan, Workers& workers);
 
-/// Reflects a frame (or a command) left to right. `mirror_joint` and `mirror_sign` are those of `Robot`.
-void mirror_frame(std::span<const int> mirror_joint, std::span<const double> mirror_sign, const float* in,
-                  float* out);
+/// Reflects a frame (or a command) left to right. `mirror_joint` and `mirror_sign` are those of
+/// `Robot`.
+void mirror_frame(std::span<const int> mirror_joint, std::span<const double> mirror_sign,
+                  const float* in, float* out);
 
 }  // namespace twist

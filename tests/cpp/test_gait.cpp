@@ -66,10 +66,7 @@ INSTANTIATE_TEST_SUITE_P(Of, Gait, testing::Values(grid, changes), [](const auto
 });
 
 TEST_P(Gait, StanceFeetStayWhereTheyArePlanted) {
-  for (const Walk& walk : GetParam()()) {
-    EXPECT_LT(walk.exam.slip(), 0.01) << walk.name;
-    EXPECT_LT(walk.exam.slip(0.02), 0.01) << walk.name << ", from landing to lift-off";
-  }
+  for (const Walk& walk : GetParam()()) EXPECT_LT(walk.exam.slip(), 0.01) << walk.name;
 }
 
 TEST_P(Gait, StanceFeetLieFlatOnTheFloor) {
@@ -210,7 +207,7 @@ TEST(GaitLibrary, RowsAreConsistentBeforeTheyAreBalanced) {
   for (int stream = 0; stream < 8; ++stream) {
     const WalkExam exam(motion, stream);
     EXPECT_LT(exam.velocity_mismatch(), 1e-3);
-    EXPECT_LT(exam.slip(0.02), 0.01);
+    EXPECT_LT(exam.slip(), 0.01);
     EXPECT_LT(exam.deepest(), 0.005);
     EXPECT_GT(exam.limit_margin(), 0.015);
   }
