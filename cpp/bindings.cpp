@@ -457,6 +457,7 @@ void bind_learn(py::module_& m) {
       .def("iterate", &Ppo::iterate, Release())
       .def("state", &Ppo::state, Release())
       .def("load_state", &Ppo::load, "state"_a, Release())
+      .def("warm_start", &Ppo::warm_start, "state"_a, Release())
       .def(
           "policy_state",
           [](const Ppo& ppo) {

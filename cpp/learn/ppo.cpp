@@ -415,6 +415,14 @@ State Ppo::state() const {
   return state;
 }
 
+void Ppo::warm_start(const State& state) {
+  torch::NoGradGuard no_grad;
+  normaliser_.load(state, "policy.normaliser.");
+  learner_.parameters.load(state, "policy.");
+  at::Tensor(actor_.parameters.flat()).copy_(learner_.parameters.flat());
+  average_.copy_(learner_.parameters.flat());
+}
+
 void Ppo::load(const State& state) {
   torch::NoGradGuard no_grad;
   learner_.parameters.load(state, "learner.");

@@ -65,6 +65,7 @@ def _teacher_run() -> list[Field]:
         Field("seed", "int", 1, "seed of everything random in the run", 0, MAX_SEED),
         Field("envs", "int", 512, "environments simulated side by side", 1, 1_000_000),
         Field("film", "bool", True, "film the robot at the end"),
+        Field("start", "str", "", "a policy to start from: run folder, .pt file or 'teacher'"),
         *_run(),
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _C
-from .checkpoints import Checkpoint, save_checkpoint
+from .checkpoints import Checkpoint, check_contract, save_checkpoint
 from .cli import FAILED, SUCCESS
 from .config import robot_settings
 from .evaluation import (
@@ -20,6 +20,7 @@ from .evaluation import (
     evaluate,
     evaluation_table,
     known,
+    load_policy,
     report,
     summary,
     track,
@@ -75,6 +76,10 @@ def _build(session: Session) -> _Teacher:
     ppo = _C.Ppo(env, config.ppo, train.seed, train.device)
     if session.resumed is not None:
         ppo.load_state(session.resumed.state)
+    elif train.start:
+        start = load_policy(train.start).checkpoint
+        check_contract(start, _C.contract(session.robot))
+        ppo.warm_start(start.policy)
     return _Teacher(motion, pool, ppo)
 
 
