@@ -83,7 +83,8 @@ class Ppo {
   State state() const;
   void load(const State& state);
 
-  /// Starts from the networks and the normaliser of another run ("policy.*" of its state) instead of from scratch.
+  /// Starts from the networks and the normaliser of another run ("policy.*" of its state) instead
+  /// of from scratch.
   void warm_start(const State& state);
 
  private:

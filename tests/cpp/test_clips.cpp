@@ -59,7 +59,11 @@ TEST(Clips, RootVelocityIsThatOfTheHeadingFrame) {
     const double yaw = kYawRate * 0.02 * frame;
     ASSERT_NEAR(row[layout.lin_vel()], kSpeed * std::cos(yaw), 1e-4) << frame;
     ASSERT_NEAR(row[layout.lin_vel() + 1], -kSpeed * std::sin(yaw), 1e-4) << frame;
-    ASSERT_NEAR(row[layout.lin_vel() + 2], 0, 1e-4);
+    // the pelvis rises and sinks so that the lower sole stays on the floor
+    const int before = std::max(0, frame - 1), after = std::min(100, frame + 1);
+    const double rise =
+        motion.row(0, after)[layout.height()] - motion.row(0, before)[layout.height()];
+    ASSERT_NEAR(row[layout.lin_vel() + 2], rise / (0.02 * (after - before)), 1e-4);
     ASSERT_NEAR(row[layout.ang_vel()], 0, 1e-4);
     ASSERT_NEAR(row[layout.ang_vel() + 1], 0, 1e-4);
     ASSERT_NEAR(row[layout.ang_vel() + 2], kYawRate, 1e-3) << frame;
@@ -121,7 +125,7 @@ TEST(Clips, KeepsTheContactsOfAWalk) {
   int same = 0;
   for (int frame = 0; frame < 200; ++frame) {
     for (int side = 0; side < 2; ++side) {
-      same += (motion.row(0, frame)[68 + side] > 0.05) == (walk.row(0, frame)[68 + side] > 0.05);
+      same += std::abs(motion.row(0, frame)[68 + side] - walk.row(0, frame)[68 + side]) < 0.5;
     }
   }
   EXPECT_GT(same, 0.85 * 400);

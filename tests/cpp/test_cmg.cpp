@@ -195,7 +195,7 @@ TEST(CmgGenerator, FollowsThePredictionsOfTheModel) {
   const Cmg model(some_model().network(), wide);
   CmgGenerator generator(model);
   Workers workers(1);
-  const CommandPlan plan = some_plan(1, 3);
+  const CommandPlan plan = constant_plan(std::vector<Command>{{0.3, 0.1, -0.2}}, 3);
   const Trajectories made = generate(generator, plan, workers);
   std::vector<float> start(made.row(0, 0), made.row(0, 0) + kWidth);
   for (int joint = 0; joint < kJoints; ++joint)
@@ -214,6 +214,20 @@ TEST(CmgGenerator, FollowsThePredictionsOfTheModel) {
     EXPECT_NEAR(made.row(0, 1)[joint], wide.mean[joint] + 0.3 * next[0][joint].item<double>(),
                 1e-5);
   }
+}
+
+TEST(CmgGenerator, StandsStillUntilACommandComes) {
+  CmgGenerator generator(some_model());
+  Workers workers(1);
+  CommandPlan plan = constant_plan(std::vector<Command>{{}}, 200);
+  plan.targets[150] = {0.3, 0, 0};
+  const Trajectories made = generate(generator, plan, workers);
+  for (int frame = 0; frame < 150; ++frame) {
+    for (int joint = 0; joint < kJoints; ++joint) {
+      ASSERT_NEAR(made.row(0, frame)[joint], some_statistics().start[joint], 1e-6) << frame;
+    }
+  }
+  EXPECT_NE(made.row(0, 152)[0], made.row(0, 149)[0]);
 }
 
 TEST(CmgGenerator, RowsAreConsistentAndInsideTheirRanges) {
