@@ -65,13 +65,15 @@ def full_disk(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """The kernel refuses to let any file grow beyond 512 bytes."""
+    """The kernel refuses to let any file, a redirected standard output too, grow beyond 512 bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def assert_only_the_old_one(folder: Path, before: bytes) -> None:
@@ -93,15 +95,12 @@ def test_a_full_disk_keeps_the_old_checkpoint(
     assert_only_the_old_one(tmp_path, before)
 
 
-def test_a_write_that_stops_half_way_keeps_the_old_checkpoint(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_write_that_stops_half_way_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     file = tmp_path / "last.pt"
     save_checkpoint(some_checkpoint(), file)
     before = file.read_bytes()
     assert len(before) > 512
-    request.getfixturevalue("small_files")
-    with pytest.raises(OSError, match=r"last\.pt could not be saved"):
+    with small_files(), pytest.raises(OSError, match=r"last\.pt could not be saved"):
         save_checkpoint(some_checkpoint(2), file)
     assert_only_the_old_one(tmp_path, before)
 
