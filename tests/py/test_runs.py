@@ -8,6 +8,7 @@ import pickle
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def full_disk(*_: object) -> None:
 
 @contextmanager
 def small_files() -> Iterator[None]:
-    """The kernel refuses to let any file, a redirected standard output too, grow beyond 512 bytes."""
+    """The kernel lets no file, a redirected standard output too, grow beyond 512 bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
     try:
