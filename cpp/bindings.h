@@ -1,0 +1,36 @@
+#pragma once
+
+// Shared by the bindings_*.cpp files, the only ones that know Python: names, shapes and lifetimes;
+// no logic.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <vector>
+
+#include "motion/reference.h"
+
+namespace twist {
+
+namespace py = pybind11;
+using namespace pybind11::literals;
+
+using Release = py::call_guard<py::gil_scoped_release>;
+
+/// (vx, vy, wz) as Python gives it.
+using CommandTuple = std::array<double, 3>;
+
+inline std::vector<Command> to_commands(const std::vector<CommandTuple>& tuples) {
+  std::vector<Command> commands;
+  for (const auto& t : tuples) commands.push_back({t[0], t[1], t[2]});
+  return commands;
+}
+
+void bind_settings(py::module_& m);
+void bind_motion(py::module_& m);
+void bind_cmg(py::module_& m);
+void bind_learn(py::module_& m);
+
+}  // namespace twist

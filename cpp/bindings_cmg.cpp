@@ -1,0 +1,98 @@
+// The Conditional Motion Generator and its training.
+
+#include <torch/csrc/utils/pybind.h>
+
+#include "base/parallel.h"
+#include "base/robot.h"
+#include "bindings.h"
+#include "motion/cmg.h"
+#include "motion/cmg_train.h"
+#include "motion/measure.h"
+
+namespace twist {
+namespace {
+
+std::map<std::string, double> to_dict(const CmgUpdate& u) {
+  return {{"iteration", u.iteration}, {"loss", u.loss},     {"grad_norm", u.grad_norm},
+          {"lr", u.learning_rate},    {"unroll", u.unroll}, {"skipped", u.skipped}};
+}
+
+}  // namespace
+
+void bind_cmg(py::module_& m) {
+  py::class_<CmgStatistics>(m, "CmgStatistics")
+      .def_readonly("mean", &CmgStatistics::mean)
+      .def_readonly("deviation", &CmgStatistics::deviation)
+      .def_readonly("active", &CmgStatistics::active)
+      .def_readonly("start", &CmgStatistics::start)
+      .def_readonly("command_low", &CmgStatistics::command_low)
+      .def_readonly("command_high", &CmgStatistics::command_high)
+      .def_property_readonly("command_factor", &CmgStatistics::command_factor)
+      .def_property_readonly("feature_factor", &CmgStatistics::feature_factor);
+  py::class_<Cmg>(m, "Cmg", "The Conditional Motion Generator network with its statistics.")
+      .def_static("from_state", &Cmg::load, "state"_a, "joints"_a = 0)
+      .def("state", &Cmg::save)
+      .def("predict", &Cmg::predict, "features"_a, "commands"_a,
+           "Next normalised features of normalised features (rows, features) and commands (rows, "
+           "3).",
+           Release())
+      .def_property_readonly("statistics", &Cmg::statistics)
+      .def_property_readonly("num_joints", &Cmg::num_joints);
+  py::class_<CmgGenerator, Generator>(m, "CmgGenerator", "Motion from commands by a CMG.")
+      .def(py::init<Cmg>(), "model"_a)
+      .def_property_readonly("nonfinite", &CmgGenerator::nonfinite);
+  m.def(
+      "measure_cmg",
+      [](const Robot& robot, Generator& generator, const std::vector<CommandTuple>& commands,
+         double seconds, Workers& workers) {
+        const std::vector<int> knees = {robot.leg_joints[0][3], robot.leg_joints[1][3]};
+        std::vector<std::map<std::string, double>> cells;
+        for (const CmgCell& c : measure_cmg(generator, to_commands(commands), seconds, knees,
+                                            robot.lower, robot.upper, workers)) {
+          cells.push_back({{"vx", c.command.vx},
+                           {"vy", c.command.vy},
+                           {"wz", c.command.wz},
+                           {"mean_vx", c.vx},
+                           {"mean_vy", c.vy},
+                           {"mean_wz", c.wz},
+                           {"knee_first", c.knee_first},
+                           {"knee_last", c.knee_last},
+                           {"height_first", c.height_first},
+                           {"height_last", c.height_last},
+                           {"largest_step", c.largest_step},
+                           {"limit_violations", c.limit_violations},
+                           {"nonfinite", c.nonfinite}});
+        }
+        return cells;
+      },
+      "robot"_a, "generator"_a, "commands"_a, "seconds"_a, "workers"_a, Release(),
+      "Runs a generator freely under constant commands and judges the motion.");
+  py::class_<CmgTrainer>(m, "CmgTrainer", "Trains a CMG on motion with command targets.")
+      .def(py::init([](const CmgSettings& network, const CmgTrainSettings& settings,
+                       const Trajectories& motion, const Robot& robot, Workers& workers,
+                       const std::string& device) {
+             return std::make_unique<CmgTrainer>(
+                 network, settings, motion, JointMirror{robot.mirror_joint, robot.mirror_sign},
+                 robot.lower, robot.upper, workers, at::Device(device));
+           }),
+           "network"_a, "settings"_a, "motion"_a, "robot"_a, "workers"_a, "device"_a = "cpu",
+           py::keep_alive<1, 6>())
+      .def(
+          "update", [](CmgTrainer& trainer) { return to_dict(trainer.update()); }, Release())
+      .def(
+          "held_out",
+          [](const CmgTrainer& trainer, const std::vector<int>& horizons) {
+            const std::vector<double> errors = trainer.held_out(horizons);
+            std::map<int, double> by_horizon;
+            for (std::size_t i = 0; i < errors.size(); ++i) by_horizon[horizons[i]] = errors[i];
+            return by_horizon;
+          },
+          "horizons"_a = std::vector<int>{1, 10, 50, 200}, Release())
+      .def("probe", &CmgTrainer::probe, Release())
+      .def("state", &CmgTrainer::state, Release())
+      .def("load_state", &CmgTrainer::load_state, "state"_a, Release())
+      .def("model", &CmgTrainer::model, Release())
+      .def_property_readonly("iteration", &CmgTrainer::iteration);
+}
+
+}  // namespace twist
