@@ -46,5 +46,6 @@ PYBIND11_MODULE(_C, m) {
   bind_base(m);
   bind_motion(m);
   bind_cmg(m);
+  bind_generator(m);
   bind_learn(m);
 }

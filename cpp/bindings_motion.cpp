@@ -1,5 +1,6 @@
 // Commands, generators, recorded clips, the reference pool.
 
+#include "base/error.h"
 #include "base/parallel.h"
 #include "base/robot.h"
 #include "bindings.h"
@@ -12,10 +13,47 @@
 namespace twist {
 namespace {
 
-// a (streams, frames, width) view of a buffer of `owner`
-py::array_t<float> view(std::vector<float>& buffer, py::ssize_t streams, py::ssize_t frames,
-                        py::ssize_t width, py::handle owner) {
-  return py::array_t<float>({buffer.empty() ? 0 : streams, frames, width}, buffer.data(), owner);
+using RowOf = float* (Trajectories::*)(int, int);
+
+// a (streams, frames, width) view of streams that lie in one block; width 0 is that of a frame
+py::array_t<float> block_view(py::object self, RowOf row, int width) {
+  auto& t = self.cast<Trajectories&>();
+  if (width == 0) width = t.width();
+  for (int stream = 1; stream < t.streams; ++stream) {
+    if ((t.*row)(stream, 0) != (t.*row)(0, 0) + std::size_t(stream) * t.frames * width)
+      fail("these streams do not lie in one block; take them one by one with stream(index)");
+  }
+  return py::array_t<float>({py::ssize_t(t.streams), py::ssize_t(t.frames), py::ssize_t(width)},
+                            t.streams ? (t.*row)(0, 0) : nullptr, self);
+}
+
+py::array_t<float> stream_view(py::object self, int stream) {
+  auto& t = self.cast<Trajectories&>();
+  if (stream < 0 || stream >= t.streams) throw py::index_error("no such stream");
+  return py::array_t<float>({py::ssize_t(t.lengths[stream]), py::ssize_t(t.width())},
+                            t.row(stream, 0), self);
+}
+
+// keeps a Python object alive from C++, whichever thread lets it go
+std::shared_ptr<void> keep(py::object object) {
+  return {object.release().ptr(), [](void* pointer) {
+            py::gil_scoped_acquire gil;
+            Py_DECREF(static_cast<PyObject*>(pointer));
+          }};
+}
+
+Trajectories mapped(py::array_t<float, py::array::c_style> rows,
+                    py::array_t<float, py::array::c_style> commands,
+                    const std::vector<int>& lengths, int joints) {
+  py::ssize_t total = 0;
+  for (const int length : lengths) total += length;
+  const py::ssize_t width = FrameLayout{joints}.width();
+  if (rows.ndim() != 2 || rows.shape(0) != total || rows.shape(1) != width ||
+      commands.ndim() != 2 || commands.shape(0) != total || commands.shape(1) != 3) {
+    fail("rows and commands must be (", total, ", ", width, ") and (", total, ", 3) floats");
+  }
+  float *first = rows.mutable_data(), *command = commands.mutable_data();
+  return Trajectories(lengths, joints, first, command, keep(py::make_tuple(rows, commands)));
 }
 
 std::vector<double> to_vector(const py::object& object) {
@@ -57,6 +95,12 @@ void bind_motion(py::module_& m) {
   py::class_<CommandPlan>(m, "CommandPlan", "Command targets of many streams over time.")
       .def_readonly("streams", &CommandPlan::streams)
       .def_readonly("frames", &CommandPlan::frames);
+  m.def(
+      "supports",
+      [](const CommandSettings& settings, const CommandTuple& command) {
+        return supports(settings, {command[0], command[1], command[2]});
+      },
+      "settings"_a, "command"_a, "Whether a command lies in the set that is walked.");
   m.def("random_plan", &random_plan, "settings"_a, "streams"_a, "frames"_a, "seed"_a);
   m.def(
       "constant_plan",
@@ -72,20 +116,20 @@ void bind_motion(py::module_& m) {
       .def_readonly("frames", &Trajectories::frames)
       .def_readonly("joints", &Trajectories::joints)
       .def_readwrite("lengths", &Trajectories::lengths)
-      .def_property_readonly("rows",
-                             [](py::object self) {
-                               auto& t = self.cast<Trajectories&>();
-                               return view(t.rows, t.streams, t.frames, t.width(), self);
-                             })
-      .def_property_readonly("commands",
-                             [](py::object self) {
-                               auto& t = self.cast<Trajectories&>();
-                               return view(t.commands, t.streams, t.frames, 3, self);
-                             })
-      .def_property_readonly("targets", [](py::object self) {
-        auto& t = self.cast<Trajectories&>();
-        return view(t.targets, t.streams, t.frames, 3, self);
-      });
+      .def_readwrite("weights", &Trajectories::weights)
+      .def("append", &Trajectories::append, "other"_a, "factor"_a = 1.0)
+      .def_static(
+          "mapped", &mapped, "rows"_a, "commands"_a, "lengths"_a, "joints"_a,
+          "Recorded motion in arrays (all frames, width) and (all frames, 3), used in place.")
+      .def(
+          "stream", [](py::object self, int i) { return stream_view(self, i); }, "index"_a,
+          "Rows (length, width) of one stream.")
+      .def_property_readonly(
+          "rows", [](py::object self) { return block_view(self, &Trajectories::row, 0); })
+      .def_property_readonly(
+          "commands", [](py::object self) { return block_view(self, &Trajectories::command, 3); })
+      .def_property_readonly(
+          "targets", [](py::object self) { return block_view(self, &Trajectories::target, 3); });
 
   py::class_<Generator>(m, "Generator").def_property_readonly("num_joints", &Generator::num_joints);
   py::class_<GaitLibrary, Generator>(m, "GaitLibrary", "Closed-form walking for any command.")

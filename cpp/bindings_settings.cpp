@@ -8,6 +8,7 @@
 #include "env/env.h"
 #include "learn/evaluate.h"
 #include "learn/ppo.h"
+#include "motion/cmg_motion_generator.h"
 #include "motion/cmg_train.h"
 #include "motion/gait.h"
 
@@ -83,6 +84,8 @@ void bind_settings(py::module_& m) {
   bind_struct<EvaluationSettings>(m, "EvaluationSettings");
   bind_struct<CmgSettings>(m, "CmgSettings");
   bind_struct<CmgTrainSettings>(m, "CmgTrainSettings");
+  bind_struct<CmgMotionSettings>(m, "CmgMotionSettings");
+  bind_struct<CmgDataSettings>(m, "CmgDataSettings");
 }
 
 }  // namespace twist

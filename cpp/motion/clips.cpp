@@ -198,19 +198,17 @@ void find_commands(const FrameLayout& layout, int stream, Trajectories& out) {
 Trajectories clip_trajectories(const Robot& robot, const std::vector<Clip>& clips) {
   const FrameLayout layout{robot.num_joints()};
   std::vector<Motion> motions;
-  int longest = 0;
+  std::vector<int> lengths;
   for (const Clip& clip : clips) {
     check(robot, clip);
     motions.push_back(resample(robot, clip));
     smooth_all(motions.back());
-    longest = std::max(longest, motions.back().frames);
+    lengths.push_back(motions.back().frames);
   }
 
-  Trajectories out(static_cast<int>(clips.size()), longest, robot.num_joints());
-  out.targets.clear();
+  Trajectories out(lengths, robot.num_joints());
   ReferenceDynamics dynamics(robot);
   for (int stream = 0; stream < out.streams; ++stream) {
-    out.lengths[stream] = motions[stream].frames;
     write_rows(layout, motions[stream], stream, out);
     ground(dynamics, out, stream, motions[stream]);
     write_rows(layout, motions[stream], stream, out);

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "motion/reference.h"
 
 namespace twist {
 namespace {
@@ -38,19 +39,26 @@ int saved_size(const State& state, const std::string& name, int rank, int dimens
 }
 
 void check_features(int features, int joints) {
-  if (joints < 1 || features != FrameLayout{joints}.width()) {
-    fail("a CMG for ", joints, " joints needs ", FrameLayout{joints}.width(), " features, not ",
-         features);
+  const int full = FrameLayout{joints}.width();
+  if (joints < 1 || (features != full && features != 2 * joints)) {
+    fail("a CMG for ", joints, " joints has ", full, " features (full) or ", 2 * joints,
+         " (joints), not ", features);
   }
 }
 
 }  // namespace
 
+std::vector<float> CmgStatistics::command_centre() const {
+  std::vector<float> centre(command_low.size());
+  for (std::size_t i = 0; i < centre.size(); ++i)
+    centre[i] = 0.5f * (command_low[i] + command_high[i]);
+  return centre;
+}
+
 std::vector<float> CmgStatistics::command_factor() const {
   std::vector<float> factor(command_low.size());
-  for (std::size_t i = 0; i < factor.size(); ++i) {
-    factor[i] = 1.0f / std::max({-command_low[i], command_high[i], 1e-3f});
-  }
+  for (std::size_t i = 0; i < factor.size(); ++i)
+    factor[i] = 2.0f / std::max(command_high[i] - command_low[i], 1e-3f);
   return factor;
 }
 
@@ -74,13 +82,17 @@ Cmg::Cmg(CmgNetwork network, CmgStatistics statistics)
 
 at::Tensor Cmg::predict(const at::Tensor& features, const at::Tensor& commands) const {
   const at::NoGradGuard no_grad;
-  return at::addcmul(features, network_.change(features, commands), active_);
+  CmgActivations activations;
+  network_.resize(activations, {features.size(0)});
+  network_.forward(features, commands, activations);
+  return at::add(activations.output[2] * active_, features, network_.carry());
 }
 
 State Cmg::save() const {
   State state;
   network_.parameters().save(state, "network.");
   for (auto& [name, tensor] : state) tensor = tensor.cpu();
+  state["network.carry"] = at::full({1}, network_.carry());
   save_statistics(statistics_, state);
   return state;
 }
@@ -91,6 +103,10 @@ Cmg Cmg::load(const State& state, int joints) {
     fail("this CMG moves ", statistics.joints(), " joints, the robot has ", joints);
   }
   CmgSettings settings;
+  settings.profile = statistics.has_root() ? "full" : "joints";
+  const at::Tensor carry = at::zeros({1});
+  load_tensor(state, "network.carry", carry);
+  settings.predicts = carry.item<float>() != 0 ? "change" : "next";
   settings.gate_hidden = saved_size(state, "network.gate.0.bias", 1, 0);
   settings.experts = saved_size(state, "network.gate.2.bias", 1, 0);
   settings.hidden = saved_size(state, "network.layers.0.bias", 2, 1);

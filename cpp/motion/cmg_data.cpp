@@ -9,8 +9,7 @@
 namespace twist {
 namespace {
 
-constexpr double kConstantBelow = 1e-4;   // a feature that varies less is constant
-constexpr double kDeviationFloor = 0.02;  // keeps almost constant features from being blown up
+constexpr double kConstantBelow = 1e-4;  // a feature that varies less is constant
 constexpr int kBeforeTransition = 6, kAfterTransition = 45;  // frames
 
 bool is_zero(const float* command) { return command[0] == 0 && command[1] == 0 && command[2] == 0; }
@@ -43,13 +42,34 @@ void check(const Trajectories& motion, const JointMirror& mirror, std::size_t li
 }  // namespace
 
 CmgData::CmgData(Trajectories motion, JointMirror mirror, std::vector<double> lower,
-                 std::vector<double> upper, double held_out_share, int frames)
-    : motion_(std::move(motion)), mirror_(std::move(mirror)) {
+                 std::vector<double> upper, const CmgDataSettings& settings, int frames,
+                 int features)
+    : motion_(std::move(motion)),
+      mirror_(std::move(mirror)),
+      settings_(settings),
+      features_(features) {
   check(motion_, mirror_, std::min(lower.size(), upper.size()), frames);
+  if (features != motion_.width() && features != 2 * motion_.joints) {
+    fail("a frame has ", motion_.width(), " features, ", 2 * motion_.joints,
+         " of joints alone; not ", features);
+  }
+  if (settings.repeat_above.size() != settings.repeat_times.size()) {
+    fail(settings.repeat_above.size(), " speeds in repeat_above need as many repeat_times, not ",
+         settings.repeat_times.size());
+  }
   statistics_.lower.assign(lower.begin(), lower.end());
   statistics_.upper.assign(upper.begin(), upper.end());
+  split(settings.held_out_share);
+  compute_statistics();
+  find_start();
+  find_command_limits();
+  find_transitions();
+  list_windows(frames);
+  set_statistics(statistics_);
+}
 
-  // spread the held-out streams evenly
+// spreads the held-out streams evenly
+void CmgData::split(double held_out_share) {
   for (int stream = 0; stream < motion_.streams; ++stream) {
     const bool held =
         std::floor((stream + 1) * held_out_share) > std::floor(stream * held_out_share);
@@ -59,15 +79,31 @@ CmgData::CmgData(Trajectories motion, JointMirror mirror, std::vector<double> lo
     fail(motion_.streams, " streams with held_out_share ", held_out_share,
          " leave none to train on");
   }
-  frames_before_.push_back(0);
+}
+
+void CmgData::list_windows(int frames) {
+  double until = 0;
   for (const int stream : training_) {
-    frames_before_.push_back(frames_before_.back() + motion_.lengths[stream]);
+    for (int start = 0; start + frames <= motion_.lengths[stream]; start += settings_.stride) {
+      until += motion_.weights[stream] * repeats(stream, start, frames);
+      windows_.push_back({until, stream, start});
+    }
   }
-  compute_statistics();
-  find_start();
-  find_command_limits();
-  find_transitions();
-  set_statistics(statistics_);
+  if (!(until > 0)) fail("all ", windows_.size(), " windows have weight 0");
+}
+
+double CmgData::repeats(int stream, int start, int frames) const {
+  if (settings_.repeat_above.empty()) return 1;
+  const int velocity = FrameLayout{motion_.joints}.lin_vel();
+  double speed = 0;
+  for (int frame = start; frame < start + frames; ++frame) {
+    const float* v = motion_.row(stream, frame) + velocity;
+    speed += std::hypot(v[0], v[1]) / frames;
+  }
+  for (std::size_t i = 0; i < settings_.repeat_above.size(); ++i) {
+    if (speed > settings_.repeat_above[i]) return settings_.repeat_times[i];
+  }
+  return 1;
 }
 
 void CmgData::set_statistics(CmgStatistics statistics) {
@@ -76,41 +112,41 @@ void CmgData::set_statistics(CmgStatistics statistics) {
   }
   statistics_ = std::move(statistics);
   feature_factor_ = statistics_.feature_factor();
+  command_centre_ = statistics_.command_centre();
   command_factor_ = statistics_.command_factor();
 }
 
-const float* CmgData::condition(int stream, int frame) const {
-  const std::vector<float>& source = motion_.targets.empty() ? motion_.commands : motion_.targets;
-  return source.data() + (std::size_t(stream) * motion_.frames + frame) * 3;
-}
-
 void CmgData::compute_statistics() {
-  const int width = features();
+  const int width = motion_.width();
   std::vector<double> sum(width), squares(width);
   std::vector<float> mean(width), variance(width);
   double count = 0;
-  for (int stream : training_) {
-    for (int frame = 0; frame < motion_.lengths[stream]; ++frame, ++count) {
-      for (int i = 0; i < width; ++i) sum[i] += motion_.row(stream, frame)[i];
+  for (const int stream : training_) {
+    const double weight = motion_.weights[stream];
+    for (int frame = 0; frame < motion_.lengths[stream]; ++frame, count += weight) {
+      for (int i = 0; i < width; ++i) sum[i] += weight * motion_.row(stream, frame)[i];
     }
   }
   for (int i = 0; i < width; ++i) mean[i] = static_cast<float>(sum[i] / count);
 
   // deviations from the mean, so that small ones are exact
-  for (int stream : training_) {
+  for (const int stream : training_) {
+    const double weight = motion_.weights[stream];
     for (int frame = 0; frame < motion_.lengths[stream]; ++frame) {
       const float* row = motion_.row(stream, frame);
-      for (int i = 0; i < width; ++i) squares[i] += double(row[i] - mean[i]) * (row[i] - mean[i]);
+      for (int i = 0; i < width; ++i)
+        squares[i] += weight * double(row[i] - mean[i]) * (row[i] - mean[i]);
     }
   }
   for (int i = 0; i < width; ++i) variance[i] = static_cast<float>(squares[i] / count);
   include_mirror_image(mean, variance);
 
-  statistics_.mean = mean;
-  for (const float value : variance) {
-    const double deviation = std::sqrt(value);
+  for (int i = 0; i < features_; ++i) {
+    const double deviation = std::sqrt(variance[i]);
+    statistics_.mean.push_back(mean[i]);
     statistics_.active.push_back(deviation < kConstantBelow ? 0.0f : 1.0f);
-    statistics_.deviation.push_back(static_cast<float>(std::max(deviation, kDeviationFloor)));
+    statistics_.deviation.push_back(
+        static_cast<float>(std::max(deviation, settings_.deviation_floor)));
   }
 }
 
@@ -150,7 +186,8 @@ void CmgData::find_start() {
   std::vector<float>& start = statistics_.start;
   std::fill(start.begin() + layout.qd(), start.begin() + layout.height(), 0.0f);
   std::fill(start.begin() + layout.lin_vel(), start.begin() + layout.contact(), 0.0f);
-  for (int i = 0; i < layout.width(); ++i) {
+  start.resize(features_);
+  for (int i = 0; i < features_; ++i) {
     if (statistics_.active[i] == 0) start[i] = statistics_.mean[i];
   }
 }
@@ -159,7 +196,7 @@ void CmgData::find_command_limits() {
   std::vector<float> low(3, 0.0f), high(3, 0.0f), rate(3, 0.0f);
   for (const int stream : training_) {
     for (int frame = 0; frame < motion_.lengths[stream]; ++frame) {
-      const float* wish = condition(stream, frame);
+      const float* wish = motion_.target(stream, frame);
       const float* now = motion_.command(stream, frame);
       const float* before = motion_.command(stream, std::max(frame - 1, 0));
       for (int i = 0; i < 3; ++i) {
@@ -184,19 +221,18 @@ void CmgData::find_command_limits() {
 void CmgData::find_transitions() {
   for (const int stream : training_) {
     for (int frame = 1; frame < motion_.lengths[stream]; ++frame) {
-      if (is_zero(condition(stream, frame - 1)) != is_zero(condition(stream, frame))) {
+      if (is_zero(motion_.target(stream, frame - 1)) != is_zero(motion_.target(stream, frame))) {
         transitions_.push_back({stream, frame});
       }
     }
   }
 }
 
-CmgWindow CmgData::draw(Random& random, int frames, double transition_share,
-                        double mirror_share) const {
+CmgWindow CmgData::draw(Random& random, int frames) const {
   CmgWindow window;
   const double transition = random.uniform(), mirrored = random.uniform();
-  window.mirrored = mirrored < mirror_share;
-  if (transition < transition_share && !transitions_.empty()) {
+  window.mirrored = mirrored < settings_.mirror_share;
+  if (transition < settings_.transition_share && !transitions_.empty()) {
     const Place& place = transitions_[random.index(transitions())];
     const int offset = random.index(kBeforeTransition + kAfterTransition + 1) - kBeforeTransition;
     const int last = motion_.lengths[place.stream] - frames;
@@ -204,20 +240,18 @@ CmgWindow CmgData::draw(Random& random, int frames, double transition_share,
     window.start = std::clamp(place.frame + offset, 0, last);
     return window;
   }
-
-  // any frame is as likely as any other, so long streams are drawn more often
-  const int at = random.index(frames_before_.back());
-  const auto after = std::upper_bound(frames_before_.begin(), frames_before_.end(), at);
-  window.stream = training_[after - frames_before_.begin() - 1];
-  window.start = random.index(motion_.lengths[window.stream] - frames + 1);
+  const double at = random.uniform() * windows_.back().until;
+  const auto after = std::upper_bound(windows_.begin(), windows_.end() - 1, at,
+                                      [](double x, const Start& s) { return x < s.until; });
+  window.stream = after->stream;
+  window.start = after->frame;
   return window;
 }
 
 void CmgData::gather(const CmgWindow& window, int frames, float* states, std::size_t state_stride,
                      float* commands, std::size_t command_stride) const {
-  const int width = features();
   const std::vector<float>& mean = statistics_.mean;
-  std::vector<float> reflected(window.mirrored ? width : 0);
+  std::vector<float> reflected(window.mirrored ? motion_.width() : 0);
   const float side = window.mirrored ? -1.0f : 1.0f;
   for (int k = 0; k < frames; ++k) {
     const float* row = motion_.row(window.stream, window.start + k);
@@ -226,15 +260,16 @@ void CmgData::gather(const CmgWindow& window, int frames, float* states, std::si
       row = reflected.data();
     }
     float* state = states + k * state_stride;
-    for (int i = 0; i < width; ++i) state[i] = (row[i] - mean[i]) * feature_factor_[i];
+    for (int i = 0; i < features_; ++i) state[i] = (row[i] - mean[i]) * feature_factor_[i];
     if (k + 1 == frames) break;
 
     // the command reflects to (vx, -vy, -wz)
-    const float* wish = condition(window.stream, window.start + k);
+    const float* wish = motion_.target(window.stream, window.start + k);
     float* command = commands + k * command_stride;
-    command[0] = wish[0] * command_factor_[0];
-    command[1] = side * wish[1] * command_factor_[1];
-    command[2] = side * wish[2] * command_factor_[2];
+    for (int i = 0; i < CmgNetwork::kCommands; ++i) {
+      const float reflected_wish = i == 0 ? wish[i] : side * wish[i];
+      command[i] = (reflected_wish - command_centre_[i]) * command_factor_[i];
+    }
   }
 }
 

@@ -15,7 +15,8 @@ namespace {
 void set_shape(at::Tensor& tensor, std::vector<std::int64_t> leading, std::int64_t width,
                const at::TensorOptions& options) {
   leading.push_back(width);
-  if (tensor.defined()) {
+  if (tensor.defined() && tensor.dtype() == options.dtype() &&
+      tensor.device() == options.device()) {
     tensor.resize_(leading);
   } else {
     tensor = at::empty(leading, options);
@@ -79,18 +80,20 @@ void CmgNetwork::resize(CmgActivations& a, std::vector<std::int64_t> leading) co
   }
 }
 
-at::Tensor CmgNetwork::change(const at::Tensor& features, const at::Tensor& commands) const {
-  const at::NoGradGuard no_grad;
-  CmgActivations activations;
-  resize(activations, {features.size(0)});
-  forward(features, commands, activations);
-  return activations.output[2];
+CmgNetwork CmgNetwork::to(at::ScalarType type, at::Device device) const {
+  CmgNetwork copy = *this;
+  copy.parameters_.convert(type, device);
+  return copy;
 }
 
 void CmgNetwork::forward(const at::Tensor& features, const at::Tensor& commands,
                          CmgActivations& a) const {
-  const FlatParameters& p = parameters_;
   at::cat_out(a.input, {features, commands}, 1);
+  evaluate(a);
+}
+
+void CmgNetwork::evaluate(CmgActivations& a) const {
+  const FlatParameters& p = parameters_;
 
   // the gate, shared by all layers
   at::addmm_out(a.hidden, p[kGateBias], a.input, p[kGateWeight]);

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <string>
 #include <vector>
 
 #include "base/settings.h"
@@ -9,14 +10,20 @@
 
 namespace twist {
 
-/// Size of the network.
+/// What the network sees and predicts, and its size.
 struct CmgSettings {
-  int hidden = 512;       ///< width of both hidden layers
-  int experts = 4;        ///< experts blended in every layer
-  int gate_hidden = 512;  ///< width of the gate's hidden layer
+  std::string profile = "full";     ///< features: a whole frame, or "joints": angles and velocities
+  std::string predicts = "change";  ///< of the features, or "next": the features themselves
+  int hidden = 512;                 ///< width of both hidden layers
+  int experts = 4;                  ///< experts blended in every layer
+  int gate_hidden = 512;            ///< width of the gate's hidden layer
 
   template <class V>
   void visit(V&& field) {
+    field("profile", profile, Valid{"full", "joints"},
+          "features: full frames, or joints: only angles and velocities, as the seed's network");
+    field("predicts", predicts, Valid{"change", "next"},
+          "what the network puts out: the change of the features, or the next ones");
     field("hidden", hidden, Valid(1, 8192), "width of both hidden layers");
     field("experts", experts, Valid(1, 64), "experts blended in every layer");
     field("gate_hidden", gate_hidden, Valid(1, 8192), "width of the gate's hidden layer");
@@ -30,7 +37,7 @@ struct CmgActivations {
   at::Tensor hidden;     // of the gate
   at::Tensor gate;       // weight of each expert, summing to 1
   at::Tensor scaled[3];  // input of a layer times the weight of each expert (experts * in)
-  at::Tensor output[3];  // of a layer, after its ELU; the last one is the change of the features
+  at::Tensor output[3];  // of a layer, after its ELU; the last one is the change (or next features)
 
   CmgActivations step(std::int64_t k) const;  // views of one step
 };
@@ -56,11 +63,18 @@ class CmgNetwork {
   /// Random weights that are a function of `seed`; the last layer is small.
   void initialise(std::uint64_t seed);
 
-  /// Normalised features (rows, features) and commands (rows, 3) -> change of the features.
-  at::Tensor change(const at::Tensor& features, const at::Tensor& commands) const;
+  /// A copy with parameters of another type or on another device, for inference.
+  CmgNetwork to(at::ScalarType type, at::Device device) const;
 
-  /// The same, into activations of the right shapes; the result is `output[2]`. Call without grad.
+  /// 1 if the output is added to the features, 0 if it replaces them.
+  float carry() const { return settings_.predicts == "change" ? 1.0f : 0.0f; }
+
+  /// Normalised features (rows, features) and commands (rows, 3) -> `output[2]` of activations of
+  /// the right shapes. Call without grad.
   void forward(const at::Tensor& features, const at::Tensor& commands, CmgActivations& a) const;
+
+  /// The same, when `input` is filled in already.
+  void evaluate(CmgActivations& a) const;
 
   /// Gives activations the shape (rows, ...) or (steps, rows, ...), whatever `leading` says.
   void resize(CmgActivations& a, std::vector<std::int64_t> leading) const;

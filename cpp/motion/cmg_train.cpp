@@ -18,6 +18,7 @@ namespace {
 constexpr int kPatience = 5;          // skipped steps in a row
 constexpr int kHeldOutBlock = 64;     // streams that run freely together
 constexpr int kHeldOutStreams = 256;  // at most
+constexpr int kBefore = 50;           // frames before the start, in which "repeat" finds a cycle
 
 CmgTrainSettings checked(const CmgTrainSettings& settings) {
   if (settings.unroll_min > settings.unroll_max) {
@@ -46,14 +47,30 @@ double active_features(const CmgStatistics& statistics) {
   return std::accumulate(statistics.active.begin(), statistics.active.end(), 0.0);
 }
 
+// The frame `ahead` of truth[kBefore] if the cycle before it were repeated: the cycle of each
+// sequence is the time since it was most like now.
+at::Tensor repeat_cycle(const at::Tensor& truth, int ahead) {
+  constexpr int kShortest = 20;  // frames
+  const at::Tensor past = truth.slice(0, 0, kBefore - kShortest + 1);
+  const at::Tensor nearest = (past - truth[kBefore]).square().sum(2).argmin(0);  // (sequences)
+  std::vector<at::Tensor> rows;
+  for (std::int64_t i = 0; i < nearest.size(0); ++i) {
+    const std::int64_t first = nearest[i].item<std::int64_t>(), cycle = kBefore - first;
+    rows.push_back(truth[first + 1 + (ahead - 1) % cycle][i]);
+  }
+  return at::stack(rows);
+}
+
 }  // namespace
 
 CmgTrainer::CmgTrainer(const CmgSettings& network, const CmgTrainSettings& settings,
-                       Trajectories motion, JointMirror mirror, std::vector<double> lower,
-                       std::vector<double> upper, Workers& workers, at::Device device)
+                       const CmgDataSettings& windows, Trajectories motion, JointMirror mirror,
+                       std::vector<double> lower, std::vector<double> upper, Workers& workers,
+                       at::Device device)
     : settings_(checked(settings)),
-      data_(std::move(motion), std::move(mirror), std::move(lower), std::move(upper),
-            settings.held_out_share, settings.unroll_max + 1),
+      data_(motion, std::move(mirror), std::move(lower), std::move(upper), windows,
+            settings.unroll_max + 1,
+            network.profile == "full" ? motion.width() : 2 * motion.joints),
       model_(new_model(network, data_.statistics(), device, settings.seed)),
       adam_(model_.network().parameters().flat(), 0.9, 0.999, 1e-8),
       workers_(&workers),
@@ -76,14 +93,34 @@ int CmgTrainer::unroll() const {
 double CmgTrainer::learning_rate() const {
   const double warm = std::min(1.0, (iteration_ + 1.0) / std::max(1, settings_.warmup));
   const double progress = std::min(1.0, double(iteration_) / settings_.iterations);
+  if (settings_.schedule == "plateau") {
+    return warm * std::max(settings_.plateau_lowest, settings_.learning_rate * plateau_rate_);
+  }
   const double cosine = 0.5 * (1 + std::cos(M_PI * progress));
   const double share = settings_.final_lr_share + (1 - settings_.final_lr_share) * cosine;
   return settings_.learning_rate * warm * share;
 }
 
+// At the end of every epoch: has its mean loss fallen? (as ReduceLROnPlateau of PyTorch does)
+void CmgTrainer::watch_plateau(double loss) {
+  constexpr double kBetterBy = 1e-4;  // relative
+  epoch_loss_ += loss;
+  ++epoch_updates_;
+  if (std::floor(epoch()) == std::floor(epoch() - settings_.batch / data_.epoch())) return;
+  const double mean = epoch_loss_ / epoch_updates_;
+  epoch_loss_ = 0;
+  epoch_updates_ = 0;
+  const bool better = mean < best_epoch_loss_ * (1 - kBetterBy);
+  if (better) best_epoch_loss_ = mean;
+  bad_epochs_ = better ? 0 : bad_epochs_ + 1;
+  if (bad_epochs_ <= settings_.plateau_patience) return;
+  plateau_rate_ *= settings_.plateau_factor;
+  bad_epochs_ = 0;
+}
+
 double CmgTrainer::teacher_probability() const {
   const double decayed =
-      settings_.teacher_forcing * std::pow(settings_.teacher_forcing_decay, iteration_);
+      settings_.teacher_forcing * std::pow(settings_.teacher_forcing_decay, std::floor(epoch()));
   return std::max(settings_.teacher_forcing_floor, decayed);
 }
 
@@ -99,14 +136,15 @@ CmgBatch CmgTrainer::make_batch(int first, int count) const {
 
   for (int i = 0; i < count; ++i, state += width, command += CmgNetwork::kCommands) {
     Random random(settings_.seed, first + i, iteration_, Purpose::kMinibatch);
-    const CmgWindow window =
-        data_.draw(random, steps + 1, settings_.transition_share, settings_.mirror_share);
+    const CmgWindow window = data_.draw(random, steps + 1);
     data_.gather(window, steps + 1, state, std::size_t(count) * width, command,
                  std::size_t(count) * CmgNetwork::kCommands);
     if (random.uniform() < settings_.noise_share) perturb(random, state);
     if (!forced.defined()) continue;
+    Random shared(settings_.seed, 0, iteration_, Purpose::kTeacherForcing);
+    Random& draws = settings_.teacher_draw == "batch" ? shared : random;
     for (int k = 0; k < steps; ++k) {
-      forced.data_ptr<bool>()[k * count + i] = random.uniform() < teacher;
+      forced.data_ptr<bool>()[k * count + i] = draws.uniform() < teacher;
     }
   }
   return {states[0].to(device_), states.narrow(0, 1, steps).to(device_), commands.to(device_),
@@ -127,8 +165,8 @@ void CmgTrainer::compute_shard(int shard, int worker) {
   const int end = static_cast<int>(std::int64_t(settings_.batch) * (shard + 1) / shards_);
   const CmgBatch batch = make_batch(first, end - first);
   const double terms = active_features(model_.statistics()) * settings_.batch * batch.truth.size(0);
-  losses_[shard] =
-      unrolls_[worker].compute(model_, batch, settings_.huber_beta, terms, gradients_[shard]);
+  const CmgLoss loss{settings_.loss == "mse", settings_.huber_beta, settings_.through_time};
+  losses_[shard] = unrolls_[worker].compute(model_, batch, loss, terms, gradients_[shard]);
 }
 
 // Shards are summed in fixed order, whoever computed them.
@@ -156,6 +194,7 @@ CmgUpdate CmgTrainer::update() {
     if (result.grad_norm > settings_.grad_clip)
       gradient_.mul_(settings_.grad_clip / result.grad_norm);
     adam_.step(model_.network().parameters().flat(), gradient_, result.learning_rate);
+    watch_plateau(result.loss);
     skipped_in_a_row_ = 0;
   } else if (++skipped_, ++skipped_in_a_row_ == kPatience) {
     throw std::runtime_error("CMG training: the gradient was not finite " +
@@ -167,19 +206,28 @@ CmgUpdate CmgTrainer::update() {
   return result;
 }
 
-std::vector<double> CmgTrainer::held_out(std::span<const int> horizons) const {
-  const std::vector<int>& all = data_.held_out();
-  const std::size_t count = std::min<std::size_t>(all.size(), kHeldOutStreams);
-  if (count == 0) fail("no stream is held out; raise held_out_share or give more streams");
+std::vector<double> CmgTrainer::held_out(std::span<const int> horizons,
+                                         const std::string& how) const {
   if (horizons.empty() || *std::min_element(horizons.begin(), horizons.end()) < 1) {
     fail("horizons are numbers of frames, at least 1");
+  }
+  const int frames = kBefore + *std::max_element(horizons.begin(), horizons.end());
+  std::vector<int> all;
+  for (const int stream : data_.held_out()) {
+    if (data_.motion().lengths[stream] > frames && all.size() < kHeldOutStreams)
+      all.push_back(stream);
+  }
+  const std::size_t count = all.size();
+  if (count == 0) {
+    fail("none of ", data_.held_out().size(), " held-out streams has ", frames + 1,
+         " frames; raise held_out_share or give more or longer streams");
   }
   std::vector<float> errors(horizons.size() * count);  // (streams, horizons)
   const int blocks = static_cast<int>((count + kHeldOutBlock - 1) / kHeldOutBlock);
   workers_->run(blocks, [&](int block, int) {
     const std::size_t first = std::size_t(block) * kHeldOutBlock;
     const std::size_t size = std::min<std::size_t>(kHeldOutBlock, count - first);
-    free_run(std::span(all).subspan(first, size), horizons, &errors[first * horizons.size()]);
+    free_run(std::span(all).subspan(first, size), horizons, how, &errors[first * horizons.size()]);
   });
 
   std::vector<double> medians;
@@ -193,19 +241,15 @@ std::vector<double> CmgTrainer::held_out(std::span<const int> horizons) const {
 
 // Writes the errors (streams, horizons).
 void CmgTrainer::free_run(std::span<const int> streams, std::span<const int> horizons,
-                          float* errors) const {
+                          const std::string& how, float* errors) const {
   at::init_num_threads();
   c10::InferenceMode inference;
-  const int frames = *std::max_element(horizons.begin(), horizons.end()) + 1;
+  const int frames = kBefore + *std::max_element(horizons.begin(), horizons.end()) + 1;
   const int count = static_cast<int>(streams.size()), width = data_.features();
   const at::Tensor truth = at::empty({frames, count, width});
   const at::Tensor commands = at::empty({frames - 1, count, CmgNetwork::kCommands});
   for (int i = 0; i < count; ++i) {
     const int spare = data_.motion().lengths[streams[i]] - frames;
-    if (spare < 0) {
-      fail("held-out stream ", streams[i], " has ", spare + frames, " frames; a horizon of ",
-           frames - 1, " needs ", frames);
-    }
     Random random(settings_.seed, streams[i], 0, Purpose::kEvaluation);
     data_.gather({streams[i], random.index(spare + 1), false}, frames,
                  truth.data_ptr<float>() + std::size_t(i) * width, std::size_t(count) * width,
@@ -213,11 +257,19 @@ void CmgTrainer::free_run(std::span<const int> streams, std::span<const int> hor
                  std::size_t(count) * CmgNetwork::kCommands);
   }
 
-  const at::Tensor made = generate_from(truth[0].to(device_), commands.to(device_));
+  // the network and the baselines go on from the same frame
+  const at::Tensor start = truth[kBefore];
+  const at::Tensor made =
+      how == "model" ? generate_from(start.to(device_),
+                                     commands.narrow(0, kBefore, frames - 1 - kBefore).to(device_))
+                     : at::Tensor();
   const double features = active_features(model_.statistics());
   for (std::size_t h = 0; h < horizons.size(); ++h) {
-    const at::Tensor error =
-        (made[horizons[h] - 1].cpu() - truth[horizons[h]]).square().sum(1) / features;
+    const int ahead = horizons[h];
+    const at::Tensor guess = how == "model"  ? made[ahead - 1].cpu()
+                             : how == "hold" ? start
+                                             : repeat_cycle(truth, ahead);
+    const at::Tensor error = (guess - truth[kBefore + ahead]).square().sum(1) / features;
     for (int i = 0; i < count; ++i) errors[i * horizons.size() + h] = error.data_ptr<float>()[i];
   }
 }
@@ -254,6 +306,9 @@ State CmgTrainer::state() const {
   adam_.save(state, "adam.");
   state["trainer.iteration"] = at::full({}, iteration_, at::kLong);
   state["trainer.skipped"] = at::full({}, skipped_, at::kLong);
+  state["trainer.plateau"] = at::tensor(
+      {plateau_rate_, epoch_loss_, best_epoch_loss_, double(epoch_updates_), double(bad_epochs_)},
+      at::kDouble);
   return state;
 }
 
@@ -268,6 +323,14 @@ void CmgTrainer::load_state(const State& state) {
   iteration_ = static_cast<int>(number.item<std::int64_t>());
   load_tensor(state, "trainer.skipped", number);
   skipped_ = static_cast<int>(number.item<std::int64_t>());
+  const at::Tensor plateau = at::zeros({5}, at::kDouble);
+  load_tensor(state, "trainer.plateau", plateau);
+  const double* value = plateau.data_ptr<double>();
+  plateau_rate_ = value[0];
+  epoch_loss_ = value[1];
+  best_epoch_loss_ = value[2];
+  epoch_updates_ = static_cast<int>(value[3]);
+  bad_epochs_ = static_cast<int>(value[4]);
 }
 
 Cmg CmgTrainer::model() const {

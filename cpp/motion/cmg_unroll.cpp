@@ -69,8 +69,8 @@ std::vector<at::Tensor> views_like(const FlatParameters& parameters, const at::T
   return views;
 }
 
-double CmgUnroll::compute(const Cmg& model, const CmgBatch& batch, double beta, double terms,
-                          at::Tensor gradient) {
+double CmgUnroll::compute(const Cmg& model, const CmgBatch& batch, const CmgLoss& loss,
+                          double terms, at::Tensor gradient) {
   const std::int64_t steps = batch.truth.size(0), windows = batch.truth.size(1);
   model.network().resize(value_, {steps, windows});
   model.network().resize(slope_, {steps, windows});
@@ -80,36 +80,53 @@ double CmgUnroll::compute(const Cmg& model, const CmgBatch& batch, double beta, 
   d_prediction_.resize_(batch.truth.sizes());
 
   forward(model, batch);
-  const auto sum = at::Reduction::Sum;
-  const double loss = at::smooth_l1_loss(prediction_, batch.truth, sum, beta).item<double>();
-  const at::Tensor seed = at::full({}, 1 / terms, batch.truth.options());
-  at::smooth_l1_loss_backward_out(d_prediction_, seed, prediction_, batch.truth, sum, beta);
-  backward(model, batch);
+  const double value = judge(batch, loss, terms);
+  backward(model, batch, loss.through_time);
   weight_gradients(model.network(), gradient);
-  return loss / terms;
+  return value;
+}
+
+// the loss, and its slope with respect to every prediction
+double CmgUnroll::judge(const CmgBatch& batch, const CmgLoss& loss, double terms) {
+  const auto sum = at::Reduction::Sum;
+  const at::Tensor seed = at::full({}, 1 / terms, batch.truth.options());
+  at::Tensor value;
+  if (loss.squared) {
+    value = at::mse_loss(prediction_, batch.truth, sum);
+    at::mse_loss_backward_out(d_prediction_, seed, prediction_, batch.truth, sum);
+  } else {
+    value = at::smooth_l1_loss(prediction_, batch.truth, sum, loss.beta);
+    at::smooth_l1_loss_backward_out(d_prediction_, seed, prediction_, batch.truth, sum, loss.beta);
+  }
+  return value.item<double>() / terms;
 }
 
 void CmgUnroll::forward(const Cmg& model, const CmgBatch& batch) {
+  const float carry = model.network().carry();
   at::Tensor state = batch.start;
   for (std::int64_t k = 0; k < batch.truth.size(0); ++k) {
     CmgActivations value = value_.step(k);
     model.network().forward(state, batch.commands[k], value);
     at::Tensor next = prediction_[k];
-    at::addcmul_out(next, state, value.output[2], model.active());
+    at::mul_out(next, value.output[2], model.active());
+    if (carry != 0) next.add_(state);
     state = batch.teacher.defined() ? at::where(batch.teacher[k], batch.truth[k], next) : next;
   }
 }
 
-void CmgUnroll::backward(const Cmg& model, const CmgBatch& batch) {
+void CmgUnroll::backward(const Cmg& model, const CmgBatch& batch, bool through_time) {
   const std::int64_t features = batch.start.size(1);
+  const bool carried = model.network().carry() != 0;
   at::Tensor d_state = at::zeros_like(batch.start);
   for (std::int64_t k = batch.truth.size(0) - 1; k >= 0; --k) {
+    if (!through_time) d_state.zero_();
     if (batch.teacher.defined()) d_state.masked_fill_(batch.teacher[k], 0);
     d_state.add_(d_prediction_[k]);
     const CmgActivations slope = slope_.step(k);
     at::Tensor d_change = slope.output[2];
     at::mul_out(d_change, d_state, model.active());
     const at::Tensor d_input = backward_step(model.network(), value_.step(k), slope);
+    if (!carried) d_state.zero_();
     d_state.add_(d_input.narrow(1, 0, features));
   }
 }

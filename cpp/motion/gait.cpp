@@ -11,6 +11,8 @@ namespace {
 constexpr double kAnkleHeight = 0.035;  // of the foot body above the sole, from the foot spheres
 constexpr double kGravity = 9.81;
 
+double planar_speed(const Command& command) { return std::hypot(command.vx, command.vy); }
+
 double min_jerk(double u) { return u * u * u * (10.0 - 15.0 * u + 6.0 * u * u); }
 
 }  // namespace
@@ -99,7 +101,7 @@ void GaitLibrary::step(Stream& stream, const Command& target) const {
       break;
     case Mode::kWalk: {
       const Command& now = stream.command;
-      stream.path = stream.path.moved({now.vx, now.vy}, now.wz, kControlStep);
+      stream.path = stream.path.moved(path_velocity(now), now.wz, kControlStep);
       stream.command = ramp(now, target, settings_.accel_x, settings_.accel_y, settings_.accel_yaw);
       if (!stream.command.is_zero()) stream.steps_in_place = -1;
       stream.progress += kControlStep / step_s(stream.command);
@@ -131,9 +133,28 @@ void GaitLibrary::end_step(Stream& stream, const Command& target) const {
   stream.progress *= step_s({}) / settings_.shift_s;
 }
 
+// In a turn the body leans inwards by a/omega^2, a being the centripetal acceleration, so the
+// pendulum balances over the path.
+Vec2 GaitLibrary::lean(const Command& command) const {
+  return Vec2(-command.vy, command.vx) * command.wz / (omega_ * omega_);
+}
+
+// The pelvis, on its smaller radius, has the commanded velocity; the path between the feet is
+// faster.
+Vec2 GaitLibrary::path_velocity(const Command& command) const {
+  const double turn = command.wz / omega_;
+  return Vec2(command.vx, command.vy) * (1.0 + turn * turn);
+}
+
 double GaitLibrary::step_s(const Command& command) const {
-  const double speed = std::min(1.0, std::hypot(command.vx, command.vy));
-  return 0.5 * (settings_.stride_s + settings_.stride_per_speed * speed);
+  const double speed = planar_speed(command), fast = std::max(0.0, speed - 1.0);
+  return 0.5 * (settings_.stride_s + settings_.stride_per_speed * (speed - fast) +
+                settings_.stride_per_fast * fast);
+}
+
+double GaitLibrary::duty(const Command& command) const {
+  const double fast = std::max(0.0, planar_speed(command) - 1.0);
+  return std::max(0.505, settings_.duty + settings_.duty_per_fast * fast);
 }
 
 double GaitLibrary::half_width(const Command& command) const {
@@ -147,7 +168,7 @@ GaitLibrary::Pose GaitLibrary::foothold(const Pose& path, const Command& command
 
 void GaitLibrary::move_swing_foot(Stream& stream) const {
   const int side = 1 - stream.stance;
-  const double margin = settings_.duty - 0.5;  // double support at both ends of the step
+  const double margin = duty(stream.command) - 0.5;  // double support at both ends of the step
   const double u = std::clamp((stream.progress - margin) / (1.0 - 2.0 * margin), 0.0, 1.0);
 
   // the foot must be under the path half a step after it lands
@@ -155,7 +176,7 @@ void GaitLibrary::move_swing_foot(Stream& stream) const {
   const double ahead = std::max(0.0, 1.0 - stream.progress) * step + 0.5 * step;
   const Command& command = stream.command;
   const Pose target =
-      foothold(stream.path.moved({command.vx, command.vy}, command.wz, ahead), command, side);
+      foothold(stream.path.moved(path_velocity(command), command.wz, ahead), command, side);
 
   const Pose& start = stream.foot[side];
   const double s = min_jerk(u);
@@ -202,7 +223,7 @@ Vec2 GaitLibrary::pelvis_offset(const Stream& stream, double* share_left) const 
   }
 
   // share of the load: linear through double support
-  const double margin = settings_.duty - 0.5;
+  const double margin = duty(stream.command) - 0.5;
   const double from_end = std::min(stream.progress, 1.0 - stream.progress);
   const double share = std::clamp(0.5 + 0.5 * from_end / margin, 0.5, 1.0);
   *share_left = stream.stance == 0 ? share : 1.0 - share;
@@ -212,14 +233,14 @@ Vec2 GaitLibrary::pelvis_offset(const Stream& stream, double* share_left) const 
   const double sway =
       side * half_width(stream.command) * (1.0 - std::cosh(omega_ * tau) / std::cosh(half));
   const double surge = 0.5 * step * std::sinh(omega_ * tau) / std::sinh(half) - tau;
-  return Vec2(stream.command.vx, stream.command.vy) * surge + Vec2(0, sway);
+  return path_velocity(stream.command) * surge + lean(stream.command) + Vec2(0, sway);
 }
 
 void GaitLibrary::pose_body(const Stream& stream, Sample* sample) const {
   const Command& command = stream.command;
   double share_left;
   const Vec2 xy = stream.path.to_world(pelvis_offset(stream, &share_left));
-  const double speed2 = std::min(1.2, command.vx * command.vx + command.vy * command.vy);
+  const double speed2 = std::min(3.2, command.vx * command.vx + command.vy * command.vy);
   sample->pelvis << xy, settings_.height + settings_.height_per_speed2 * speed2;
   sample->share[0] = share_left;
   sample->share[1] = 1.0 - share_left;

@@ -14,13 +14,15 @@ namespace twist {
 struct GaitSettings {
   double stride_s = 0.86;            ///< two steps
   double stride_per_speed = -0.12;   ///< added per m/s of planar speed, up to 1 m/s
+  double stride_per_fast = -0.2;     ///< added per m/s of planar speed above that
   double duty = 0.53;                ///< share of the stride a foot is on the floor
+  double duty_per_fast = -0.04;      ///< added per m/s of planar speed above 1 m/s
   double height = 0.735;             ///< pelvis height when standing
-  double height_per_speed2 = -0.03;  ///< added per (m/s)^2, up to 1.2
-  double half_width = 0.1;           ///< lateral distance of a foot from the path at mid-stance
+  double height_per_speed2 = -0.02;  ///< added per (m/s)^2, up to 3.2
+  double half_width = 0.09;          ///< lateral distance of a foot from the path at mid-stance
   double half_width_per_vy = 0.075;  ///< added per m/s of lateral speed
   double ankle_back = 0.03;          ///< the ankle is planted this far behind the centre of mass
-  double clearance = 0.065;          ///< highest lift of the swing foot
+  double clearance = 0.06;           ///< highest lift of the swing foot
   double toe_down = 0.4;        ///< pitch of the swing foot at mid-swing, per m/s of speed, up to 1
   double shoulder_pitch = 0.2;  ///< arm posture
   double shoulder_roll = 0.2;
@@ -38,7 +40,9 @@ struct GaitSettings {
   void visit(V&& field) {
     field("stride_s", stride_s, Valid(0.4, 2), "duration of two steps in s");
     field("stride_per_speed", stride_per_speed, Valid(-0.5, 0.5), "added per m/s of planar speed");
+    field("stride_per_fast", stride_per_fast, Valid(-0.5, 0.5), "added per m/s above 1 m/s");
     field("duty", duty, Valid(0.505, 0.9), "share of the stride a foot is on the floor");
+    field("duty_per_fast", duty_per_fast, Valid(-0.5, 0.5), "added per m/s above 1 m/s");
     field("height", height, Valid(0.3, 1), "pelvis height when standing in m");
     field("height_per_speed2", height_per_speed2, Valid(-0.2, 0.2),
           "pelvis height added per (m/s)^2");
@@ -118,7 +122,10 @@ class GaitLibrary : public Generator {
   void pose_body(const Stream& stream, Sample* sample) const;
   void write(const Stream& stream, float* row, float* command) const;
 
+  Vec2 lean(const Command& command) const;
+  Vec2 path_velocity(const Command& command) const;
   double step_s(const Command& command) const;
+  double duty(const Command& command) const;
   double half_width(const Command& command) const;
   double shift(double progress, double* acceleration) const;
   Pose foothold(const Pose& path, const Command& command, int side) const;

@@ -44,12 +44,22 @@ int FlatParameters::add(const std::string& name, std::vector<std::int64_t> shape
 
 void FlatParameters::finish(at::Device device) {
   flat_ = at::zeros({size_}, at::TensorOptions().dtype(at::kFloat).device(device));
+  make_views();
+  for (at::Tensor& view : views_) view.requires_grad_(true);
+}
+
+void FlatParameters::convert(at::ScalarType type, at::Device device) {
+  flat_ = flat_.to(device, type, /*non_blocking=*/false, /*copy=*/true);
+  make_views();
+}
+
+void FlatParameters::make_views() {
   views_.clear();
   std::int64_t offset = 0;
   for (const auto& shape : shapes_) {
     std::int64_t count = 1;
     for (const std::int64_t extent : shape) count *= extent;
-    views_.push_back(flat_.narrow(0, offset, count).view(shape).detach().requires_grad_(true));
+    views_.push_back(flat_.narrow(0, offset, count).view(shape).detach());
     offset += count;
   }
 }

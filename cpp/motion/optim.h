@@ -21,6 +21,9 @@ class FlatParameters {
   /// Allocates the vector (zeros) on a device and makes the views.
   void finish(at::Device device);
 
+  /// Replaces the vector by a copy of another type or on another device, without gradients.
+  void convert(at::ScalarType type, at::Device device);
+
   const at::Tensor& flat() const { return flat_; }  // (size)
   const std::vector<at::Tensor>& views() const {
     return views_;
@@ -38,6 +41,8 @@ class FlatParameters {
   void load(const State& state, const std::string& prefix);
 
  private:
+  void make_views();
+
   std::vector<std::string> names_;
   std::vector<std::vector<std::int64_t>> shapes_;
   std::int64_t size_ = 0;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kInside =
     0.01;  // the corrected centre of pressure stays this far inside the soles, m
+constexpr double kLargestStep = 0.15;  // of a correction in one round, m: hopeless frames stay so
 
 // the path of one stream in the world: pelvis position and heading at every frame
 struct Path {
@@ -64,8 +65,10 @@ std::vector<Vec2> wanted_shift(const FrameLayout& layout, const Trajectories& mo
                       motion.row(stream, std::min(length - 1, frame + 1)));
     const GroundDemand& demand = dynamics.demand;
     if (demand.pressure_outside > 0) {
-      shift[frame] =
-          rot_2d(path.yaw[frame]) * (inside(demand.nearest, demand.pressure) - demand.pressure);
+      Vec2 step = inside(demand.nearest, demand.pressure) - demand.pressure;
+      if (!step.allFinite()) continue;
+      step *= kLargestStep / std::max(step.norm(), kLargestStep);
+      shift[frame] = rot_2d(path.yaw[frame]) * step;
     }
   }
   smooth(shift, std::sqrt(9.81 / motion.row(stream, 0)[layout.height()]));
@@ -149,8 +152,7 @@ Trajectories generate_balanced(const Robot& robot, Generator& generator, const C
     std::copy_n(motion.row(stream, 0), std::size_t(plan.frames) * motion.width(),
                 out.row(stream, 0));
     std::copy_n(motion.command(stream, 0), std::size_t(plan.frames) * 3, out.command(stream, 0));
-    std::copy_n(&motion.targets[std::size_t(stream) * longer.frames * 3],
-                std::size_t(plan.frames) * 3, &out.targets[std::size_t(stream) * plan.frames * 3]);
+    std::copy_n(motion.target(stream, 0), std::size_t(plan.frames) * 3, out.target(stream, 0));
   }
   return out;
 }

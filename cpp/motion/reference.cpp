@@ -21,6 +21,21 @@ Command ramp(const Command& now, const Command& target, double rate_x, double ra
           approach(now.wz, target.wz, rate_yaw * kControlStep)};
 }
 
+double side_share(const CommandSettings& settings, double vx) {
+  const double most = settings.vx[1], from = settings.fast_from;
+  return vx <= from || most <= from ? 1.0 : std::max(0.0, (most - vx) / (most - from));
+}
+
+bool supports(const CommandSettings& settings, const Command& command) {
+  constexpr double kTolerance = 1e-9;
+  const double share = side_share(settings, command.vx);
+  const auto within = [](double value, const std::vector<double>& range, double factor) {
+    return value >= factor * range[0] - kTolerance && value <= factor * range[1] + kTolerance;
+  };
+  return within(command.vx, settings.vx, 1) && within(command.vy, settings.vy, share) &&
+         within(command.wz, settings.wz, share);
+}
+
 Command sample_command(const CommandSettings& settings, Random& random) {
   const double kind = random.uniform();
   Command command{random.uniform(settings.vx[0], settings.vx[1]),
@@ -34,6 +49,9 @@ Command sample_command(const CommandSettings& settings, Random& random) {
   if (kind < (edge += settings.straight_share)) return {command.vx, 0, 0};
   if (kind < (edge += settings.side_share)) return {0, command.vy, 0};
   if (kind < (edge += settings.turn_share)) return {0, 0, command.wz};
+  const double share = side_share(settings, command.vx);
+  command.vy *= share;
+  command.wz *= share;
   if (drop < settings.drop_share) (which < 0.5 ? command.vy : command.wz) = 0;
   return command;
 }
@@ -72,10 +90,62 @@ Trajectories::Trajectories(int num_streams, int num_frames, int num_joints)
     : streams(num_streams),
       frames(num_frames),
       joints(num_joints),
-      rows(std::size_t(num_streams) * num_frames * width()),
-      commands(std::size_t(num_streams) * num_frames * 3),
-      targets(std::size_t(num_streams) * num_frames * 3),
-      lengths(num_streams, num_frames) {}
+      lengths(num_streams, num_frames),
+      weights(num_streams, 1.0) {
+  const std::size_t size = std::size_t(num_streams) * num_frames;
+  const auto block = std::make_shared<std::vector<float>>(size * (width() + 6));
+  memory_.push_back(block);
+  for (int stream = 0; stream < streams; ++stream) {
+    const std::size_t first = std::size_t(stream) * num_frames;
+    rows_.push_back(block->data() + first * width());
+    commands_.push_back(block->data() + size * width() + first * 3);
+    targets_.push_back(block->data() + size * (width() + 3) + first * 3);
+  }
+}
+
+Trajectories::Trajectories(const std::vector<int>& stream_lengths, int num_joints) {
+  std::size_t total = 0;
+  for (const int length : stream_lengths) total += length;
+  const int width = FrameLayout{num_joints}.width();
+  const auto block = std::make_shared<std::vector<float>>(total * (width + 3));
+  *this =
+      Trajectories(stream_lengths, num_joints, block->data(), block->data() + total * width, block);
+}
+
+Trajectories::Trajectories(const std::vector<int>& stream_lengths, int num_joints, float* rows,
+                           float* commands, std::shared_ptr<void> owner)
+    : streams(static_cast<int>(stream_lengths.size())),
+      joints(num_joints),
+      lengths(stream_lengths),
+      weights(stream_lengths.size(), 1.0),
+      memory_{std::move(owner)} {
+  for (const int length : lengths) {
+    frames = std::max(frames, length);
+    rows_.push_back(rows);
+    commands_.push_back(commands);
+    rows += std::size_t(length) * width();
+    commands += std::size_t(length) * 3;
+  }
+  targets_ = commands_;
+}
+
+void Trajectories::append(const Trajectories& other, double factor) {
+  if (streams == 0) joints = other.joints;
+  if (other.joints != joints) {
+    fail("motion of ", other.joints, " joints cannot join motion of ", joints);
+  }
+  const auto add = [](auto& all, const auto& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  streams += other.streams;
+  frames = std::max(frames, other.frames);
+  add(lengths, other.lengths);
+  for (const double weight : other.weights) weights.push_back(weight * factor);
+  add(rows_, other.rows_);
+  add(commands_, other.commands_);
+  add(targets_, other.targets_);
+  add(memory_, other.memory_);
+}
 
 Trajectories generate(Generator& generator, const CommandPlan& plan, Workers& workers) {
   Trajectories out(plan.streams, plan.frames, generator.num_joints());
@@ -94,7 +164,7 @@ Trajectories generate(Generator& generator, const CommandPlan& plan, Workers& wo
       for (int i = 0; i < count; ++i) {
         std::copy_n(&rows[std::size_t(i) * width], width, out.row(first + i, frame));
         std::copy_n(&commands[std::size_t(i) * 3], 3, out.command(first + i, frame));
-        float* target = &out.targets[(std::size_t(first + i) * plan.frames + frame) * 3];
+        float* target = out.target(first + i, frame);
         target[0] = static_cast<float>(targets[i].vx);
         target[1] = static_cast<float>(targets[i].vy);
         target[2] = static_cast<float>(targets[i].wz);

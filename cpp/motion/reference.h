@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -41,9 +42,10 @@ Command ramp(const Command& now, const Command& target, double rate_x, double ra
 
 /// Which part of the command space, and how it changes over time.
 struct CommandSettings {
-  std::vector<double> vx = {-0.6, 1.05};
+  std::vector<double> vx = {-0.6, 1.55};
   std::vector<double> vy = {-0.35, 0.35};
   std::vector<double> wz = {-0.9, 0.9};
+  double fast_from = 1.05;                  ///< above this vx the others' ranges shrink to zero
   std::vector<double> hold_s = {2.5, 6.0};  ///< a command is held for a uniform time in this range
   double stand_share = 0.15;                ///< share of commands that are exactly zero
   double straight_share = 0.2;              ///< share of pure vx
@@ -56,6 +58,8 @@ struct CommandSettings {
     field("vx", vx, Valid(-3, 4), "range of the forward velocity in m/s");
     field("vy", vy, Valid(-2, 2), "range of the lateral velocity in m/s");
     field("wz", wz, Valid(-4, 4), "range of the yaw rate in rad/s");
+    field("fast_from", fast_from, Valid(0, 4),
+          "vx in m/s above which the ranges of vy and wz shrink, to zero at the largest vx");
     field("hold_s", hold_s, Valid(0.1, 100), "range of the time a command is held in s");
     field("stand_share", stand_share, Valid(0, 1), "share of commands that are zero");
     field("straight_share", straight_share, Valid(0, 1), "share of commands that are pure vx");
@@ -65,7 +69,14 @@ struct CommandSettings {
   }
 };
 
-/// Draws one command target.
+/// The share of the ranges of vy and wz that is left at a forward velocity: 1, falling to 0 from
+/// `fast_from` to the largest vx.
+double side_share(const CommandSettings& settings, double vx);
+
+/// Whether a command lies in the set that is walked.
+bool supports(const CommandSettings& settings, const Command& command);
+
+/// Draws one command target, which is in the set.
 Command sample_command(const CommandSettings& settings, Random& random);
 
 /// Command targets for many streams over time: (streams, frames).
@@ -85,30 +96,48 @@ CommandPlan random_plan(const CommandSettings& settings, int streams, int frames
 /// One constant command per stream, from the first frame on.
 CommandPlan constant_plan(std::span<const Command> commands, int frames);
 
-/// Motion of many streams as contiguous rows.
-struct Trajectories {
-  int streams = 0, frames = 0, joints = 0;
-  std::vector<float> rows;      // (streams, frames, FrameLayout::width)
-  std::vector<float> commands;  // (streams, frames, 3) the ramped command in force
-  std::vector<float>
-      targets;  // (streams, frames, 3) the command asked for; empty for recorded motion
-  std::vector<int> lengths;  // (streams) frames that are valid
-
+/// Motion of many streams: each is a block of rows, one after the other in time. Copies share the
+/// rows. A stream may lie in memory that someone else owns, such as a mapped file.
+class Trajectories {
+ public:
   Trajectories() = default;
+  /// Streams of equal length in one block of zeros, (streams, frames, width).
   Trajectories(int num_streams, int num_frames, int num_joints);
+  /// Recorded motion, zeros at first, that takes no more memory than its frames.
+  Trajectories(const std::vector<int>& stream_lengths, int num_joints);
+  /// Recorded motion that lies elsewhere: `rows` (sum of lengths, width) and `commands` (sum of
+  /// lengths, 3); `owner` keeps them alive.
+  Trajectories(const std::vector<int>& stream_lengths, int num_joints, float* rows, float* commands,
+               std::shared_ptr<void> owner);
+
+  /// Adds the streams of `other`, whose weights are multiplied by `factor`. Throws UserError if it
+  /// has another number of joints.
+  void append(const Trajectories& other, double factor = 1.0);
+
   int width() const { return FrameLayout{joints}.width(); }
-  float* row(int stream, int frame) {
-    return rows.data() + (std::size_t(stream) * frames + frame) * width();
-  }
+  float* row(int stream, int frame) { return rows_[stream] + std::size_t(frame) * width(); }
   const float* row(int stream, int frame) const {
-    return rows.data() + (std::size_t(stream) * frames + frame) * width();
+    return rows_[stream] + std::size_t(frame) * width();
   }
-  float* command(int stream, int frame) {
-    return commands.data() + (std::size_t(stream) * frames + frame) * 3;
-  }
+  /// The ramped command in force, (3).
+  float* command(int stream, int frame) { return commands_[stream] + std::size_t(frame) * 3; }
   const float* command(int stream, int frame) const {
-    return commands.data() + (std::size_t(stream) * frames + frame) * 3;
+    return commands_[stream] + std::size_t(frame) * 3;
   }
+  /// The command asked for, (3); recorded motion has none: there it is the command in force.
+  float* target(int stream, int frame) { return targets_[stream] + std::size_t(frame) * 3; }
+  const float* target(int stream, int frame) const {
+    return targets_[stream] + std::size_t(frame) * 3;
+  }
+  bool is_recorded(int stream) const { return targets_[stream] == commands_[stream]; }
+
+  int streams = 0, frames = 0, joints = 0;  // frames: of the longest stream
+  std::vector<int> lengths;                 // (streams) frames that are valid
+  std::vector<double> weights;              // (streams) how often to draw from it, relatively
+
+ private:
+  std::vector<float*> rows_, commands_, targets_;  // (streams) first row of each
+  std::vector<std::shared_ptr<void>> memory_;
 };
 
 /// Makes reference motion from commands, frame after frame, for many independent streams. The only

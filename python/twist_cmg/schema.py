@@ -25,6 +25,7 @@ def cmg_schema() -> Section:
         _part("commands", _C.CommandSettings(), "the velocity commands"),
         _part("gait", _C.GaitSettings(), "the gait library"),
         _part("data", _motion("gait", ("gait", "clips")), "the motion to learn from"),
+        _part("windows", _C.CmgDataSettings(), "how windows are drawn from the motion"),
         _part("cmg", _C.CmgSettings(), "the network"),
         _part("cmg_train", _C.CmgTrainSettings(), "the optimisation"),
         _part("train", Section(_cmg_total(), *_run()), "the run"),

@@ -60,7 +60,7 @@ def _build(session: Session) -> _C.CmgTrainer:
     session.say(f"making motion to learn from ({config.data.source})")
     motion = _motion(config, session)
     trainer = _C.CmgTrainer(
-        config.cmg, config.cmg_train, motion, robot, workers, config.train.device
+        config.cmg, config.cmg_train, config.windows, motion, robot, workers, config.train.device
     )
     if session.resumed is not None:
         trainer.load_state(session.resumed.state)
