@@ -30,6 +30,7 @@ inline std::vector<Command> to_commands(const std::vector<CommandTuple>& tuples)
 
 void bind_settings(py::module_& m);
 void bind_motion(py::module_& m);
+void bind_commands(py::module_& m);
 void bind_cmg(py::module_& m);
 void bind_learn(py::module_& m);
 

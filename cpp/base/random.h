@@ -14,7 +14,8 @@ enum class Purpose : std::uint32_t {
   kMinibatch,
   kMotion,
   kEvaluation,
-  kNetwork
+  kNetwork,
+  kSampler
 };
 
 /// Counter-based random numbers: a pure function of (seed, stream, step, purpose) and of how many
