@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "base/error.h"
 #include "bindings.h"
@@ -16,15 +15,6 @@ using Envs = std::vector<std::int64_t>;
 using OptionalInterval = std::optional<Interval>;
 using OptionalAxes = std::optional<std::array<double, 3>>;
 
-// a new array that owns the memory of `values`
-py::array_t<float> to_array(std::vector<float>&& values, std::vector<py::ssize_t> shape) {
-  auto owner = std::make_unique<std::vector<float>>(std::move(values));
-  float* data = owner->data();
-  const py::capsule release(owner.release(),
-                            [](void* p) { delete static_cast<std::vector<float>*>(p); });
-  return py::array_t<float>(std::move(shape), data, release);
-}
-
 // `given` as NumPy reads it; UserError with NumPy's reason if it cannot
 py::array as_array(const py::object& given, const char* name) {
   try {
@@ -34,7 +24,7 @@ py::array as_array(const py::object& given, const char* name) {
   }
 }
 
-std::string text(const py::object& object) { return py::str(object).cast<std::string>(); }
+std::string py_text(const py::object& object) { return py::str(object).cast<std::string>(); }
 
 // environments by number; none means all
 Envs to_envs(const py::object& given, const Envs& all) {
@@ -42,8 +32,8 @@ Envs to_envs(const py::object& given, const Envs& all) {
   const py::array array = as_array(given, "env_ids");
   const char kind = array.dtype().kind();
   if (array.ndim() != 1 || (array.size() > 0 && kind != 'i' && kind != 'u')) {
-    fail("env_ids must be whole numbers (n), not ", text(array.dtype()), " ",
-         text(array.attr("shape")));
+    fail("env_ids must be whole numbers (n), not ", py_text(array.dtype()), " ",
+         py_text(array.attr("shape")));
   }
   return py::array_t<std::int64_t, py::array::forcecast>(array).cast<Envs>();
 }
@@ -53,10 +43,10 @@ std::vector<float> to_rows(const py::object& given, std::size_t rows) {
   const py::array array = as_array(given, "commands");
   const char kind = array.dtype().kind();
   if (kind != 'f' && kind != 'i' && kind != 'u') {
-    fail("commands must be numbers, not ", text(array.dtype()));
+    fail("commands must be numbers, not ", py_text(array.dtype()));
   }
   if (array.ndim() != 2 || array.shape(0) != py::ssize_t(rows) || array.shape(1) != 3) {
-    fail("commands must be (", rows, ", 3), not ", text(array.attr("shape")));
+    fail("commands must be (", rows, ", 3), not ", py_text(array.attr("shape")));
   }
   const py::array_t<double, py::array::c_style | py::array::forcecast> values(array);
   return {values.data(), values.data() + values.size()};

@@ -1,11 +1,15 @@
 // Commands, generators, recorded clips, the reference pool.
 
+#include <string>
+#include <tuple>
+
 #include "base/parallel.h"
 #include "base/robot.h"
 #include "bindings.h"
 #include "motion/clips.h"
 #include "motion/dynamics.h"
 #include "motion/gait.h"
+#include "motion/kinematics.h"
 #include "motion/polish.h"
 #include "motion/pool.h"
 
@@ -49,6 +53,24 @@ py::array_t<double> ground_demand(const Robot& robot, const Trajectories& motion
     for (int i = 0; i < 5; ++i) rows(frame, i) = values[i];
   }
   return out;
+}
+
+// (name, body, offset) as Python gives it
+using PointTuple = std::tuple<std::string, std::string, std::array<double, 3>>;
+
+py::dict body_poses_dict(const Robot& robot, const Trajectories& motion, int stream,
+                         const std::vector<PointTuple>& tuples) {
+  std::vector<FixedPoint> points;
+  for (const auto& [name, body, offset] : tuples)
+    points.push_back({name, body, Vec3(offset.data())});
+  BodyPoses poses = body_poses(robot, motion, stream, points);
+  const auto bodies = std::ssize(poses.names), frames = std::ssize(poses.positions) / 3 / bodies;
+  py::dict dict;
+  dict["names"] = poses.names;
+  dict["positions"] = to_array(std::move(poses.positions), {frames, bodies, 3});
+  dict["rotations"] = to_array(std::move(poses.rotations), {frames, bodies, 4});
+  dict["local"] = to_array(std::move(poses.local), {frames, bodies, 3});
+  return dict;
 }
 
 }  // namespace
@@ -110,6 +132,11 @@ void bind_motion(py::module_& m) {
            "workers"_a, Release())
       .def_property_readonly("streams", &MotionPool::streams);
 
+  m.def("body_poses", &body_poses_dict, "robot"_a, "motion"_a, "stream"_a,
+        "points"_a = std::vector<PointTuple>(),
+        "Names of the bodies, the root first; their positions (frames, bodies, 3) and rotations "
+        "(frames, bodies, 4; w x y z) in the world, and local positions from the root in its "
+        "frame. The root is integrated from the rows. `points` are (name, body, offset).");
   m.def("ground_demand", &ground_demand, "robot"_a, "motion"_a, "stream"_a,
         "What the ground must give at each frame: force ratio, distance of the centre of pressure "
         "from the soles (m), "

@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kAxisNames[] = {"vx", "vy", "wz"};
 
-std::string text(const Interval& interval) {
+std::string range_text(const Interval& interval) {
   std::ostringstream out;
   out << "[" << interval[0] << ", " << interval[1] << "]";
   return out.str();
@@ -69,7 +69,7 @@ double truncated_quantile(double u, double mean, double deviation, const Interva
 void check_moments(int axis, double mean, double deviation, const Interval& range) {
   const char* name = kAxisNames[axis];
   if (!(mean >= range[0] && mean <= range[1])) {
-    fail("the mean of ", name, " must lie in its range ", text(range), ", not be ", mean);
+    fail("the mean of ", name, " must lie in its range ", range_text(range), ", not be ", mean);
   }
   if (!(deviation >= 0 && std::isfinite(deviation))) {
     fail("the deviation of ", name, " must be a number from 0 on, not ", deviation);
@@ -164,7 +164,7 @@ CommandSet::CommandSet(const Interval& vx, const Interval& vy, const Interval& w
   for (int axis = 0; axis < 3; ++axis) {
     const Interval& interval = (*this)[axis];
     if (!(std::isfinite(interval[0]) && std::isfinite(interval[1]) && interval[0] <= interval[1])) {
-      fail(kAxisNames[axis], " needs two ascending finite numbers, not ", text(interval));
+      fail(kAxisNames[axis], " needs two ascending finite numbers, not ", range_text(interval));
     }
   }
 }
@@ -176,8 +176,8 @@ CommandSet intersect(const std::string& who, const CommandSet& wished,
     const Interval &wish = wished[axis], &have = supported[axis];
     common[axis] = {std::max(wish[0], have[0]), std::min(wish[1], have[1])};
     if (common[axis][0] > common[axis][1]) {
-      fail(who, " asks for ", kAxisNames[axis], " in ", text(wish), ", but supported is ",
-           text(have));
+      fail(who, " asks for ", kAxisNames[axis], " in ", range_text(wish), ", but supported is ",
+           range_text(have));
     }
   }
   return common;

@@ -33,8 +33,12 @@ TEST(CommandSmoother, IsAStraightRamp) {
 
     // the golden numbers are those of the formula that must not come back
     seed_share += (1 - seed_share) * std::min(1.0, (k - 1) / 25.0);
-    if (k <= 8) EXPECT_NEAR(seed_share, kSeed[k - 1], 5e-4);
-    if (k == 8) EXPECT_GT(seed_share - share, 0.3);
+    if (k <= 8) {
+      EXPECT_NEAR(seed_share, kSeed[k - 1], 5e-4);
+    }
+    if (k == 8) {
+      EXPECT_GT(seed_share - share, 0.3);
+    }
   }
   EXPECT_EQ(smoother.current(), (Rows{1, -2, 0.5}));
 }
@@ -334,6 +338,7 @@ TEST(CommandSampler, SaysWhatThereIs) {
   EXPECT_THROW(s.sequence(0, 1, "uniform", 1), UserError);
   EXPECT_THROW(s.sequence(1, 0, "uniform", 1), UserError);
   EXPECT_THROW(CommandSet({1, 0}, {0, 0}, {0, 0}), UserError);
+  EXPECT_THROW(CommandSet({0, 0}, {0, 0}, {0, -1}), UserError);
   EXPECT_THROW(CommandSet({0, INFINITY}, {0, 0}, {0, 0}), UserError);
   EXPECT_EQ(s.drawn, 0u) << "what fails draws nothing";
 }
