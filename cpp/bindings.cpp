@@ -45,6 +45,7 @@ PYBIND11_MODULE(_C, m) {
   bind_settings(m);
   bind_base(m);
   bind_motion(m);
+  bind_commands(m);
   bind_cmg(m);
   bind_generator(m);
   bind_learn(m);

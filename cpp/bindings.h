@@ -8,6 +8,8 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "motion/reference.h"
@@ -28,8 +30,19 @@ inline std::vector<Command> to_commands(const std::vector<CommandTuple>& tuples)
   return commands;
 }
 
+/// A NumPy array of the given shape that takes over the memory of `values`.
+template <class T>
+py::array_t<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
+  auto owner = std::make_unique<std::vector<T>>(std::move(values));
+  const T* data = owner->data();
+  const py::capsule release(owner.release(),
+                            [](void* p) { delete static_cast<std::vector<T>*>(p); });
+  return py::array_t<T>(std::move(shape), data, release);
+}
+
 void bind_settings(py::module_& m);
 void bind_motion(py::module_& m);
+void bind_commands(py::module_& m);
 void bind_cmg(py::module_& m);
 void bind_generator(py::module_& m);
 void bind_learn(py::module_& m);

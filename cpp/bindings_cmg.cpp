@@ -8,7 +8,6 @@
 #include "bindings.h"
 #include "motion/cmg_rollout.h"
 #include "motion/cmg_train.h"
-#include "motion/measure.h"
 
 namespace twist {
 
@@ -49,32 +48,6 @@ void bind_cmg(py::module_& m) {
            }),
            "model"_a, "dtype"_a = "float32", "device"_a = "cpu")
       .def_property_readonly("nonfinite", &CmgGenerator::nonfinite);
-  m.def(
-      "measure_cmg",
-      [](const Robot& robot, Generator& generator, const std::vector<CommandTuple>& commands,
-         double seconds, Workers& workers) {
-        const std::vector<int> knees = {robot.leg_joints[0][3], robot.leg_joints[1][3]};
-        std::vector<std::map<std::string, double>> cells;
-        for (const CmgCell& c : measure_cmg(generator, to_commands(commands), seconds, knees,
-                                            robot.lower, robot.upper, workers)) {
-          cells.push_back({{"vx", c.command.vx},
-                           {"vy", c.command.vy},
-                           {"wz", c.command.wz},
-                           {"mean_vx", c.vx},
-                           {"mean_vy", c.vy},
-                           {"mean_wz", c.wz},
-                           {"knee_first", c.knee_first},
-                           {"knee_last", c.knee_last},
-                           {"height_first", c.height_first},
-                           {"height_last", c.height_last},
-                           {"largest_step", c.largest_step},
-                           {"limit_violations", c.limit_violations},
-                           {"nonfinite", c.nonfinite}});
-        }
-        return cells;
-      },
-      "robot"_a, "generator"_a, "commands"_a, "seconds"_a, "workers"_a, Release(),
-      "Runs a generator freely under constant commands and judges the motion.");
   py::class_<CmgTrainer>(m, "CmgTrainer", "Trains a CMG on motion with command targets.")
       .def(py::init([](const CmgSettings& network, const CmgTrainSettings& settings,
                        const CmgDataSettings& windows, const Trajectories& motion,

@@ -1,5 +1,9 @@
 // Commands, generators, recorded clips, the reference pool.
 
+#include <map>
+#include <string>
+#include <tuple>
+
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/robot.h"
@@ -7,6 +11,8 @@
 #include "motion/clips.h"
 #include "motion/dynamics.h"
 #include "motion/gait.h"
+#include "motion/kinematics.h"
+#include "motion/measure.h"
 #include "motion/polish.h"
 #include "motion/pool.h"
 
@@ -89,6 +95,48 @@ py::array_t<double> ground_demand(const Robot& robot, const Trajectories& motion
   return out;
 }
 
+// (name, body, offset) as Python gives it
+using PointTuple = std::tuple<std::string, std::string, std::array<double, 3>>;
+
+py::dict body_poses_dict(const Robot& robot, const Trajectories& motion, int stream,
+                         const std::vector<PointTuple>& tuples) {
+  std::vector<FixedPoint> points;
+  for (const auto& [name, body, offset] : tuples)
+    points.push_back({name, body, Vec3(offset.data())});
+  BodyPoses poses = body_poses(robot, motion, stream, points);
+  const auto bodies = std::ssize(poses.names), frames = std::ssize(poses.positions) / 3 / bodies;
+  py::dict dict;
+  dict["names"] = poses.names;
+  dict["positions"] = to_array(std::move(poses.positions), {frames, bodies, 3});
+  dict["rotations"] = to_array(std::move(poses.rotations), {frames, bodies, 4});
+  dict["local"] = to_array(std::move(poses.local), {frames, bodies, 3});
+  return dict;
+}
+
+std::map<std::string, double> to_dict(const MotionReport& r) {
+  const double frames = r.frames;
+  return {{"vx", r.command.vx},
+          {"vy", r.command.vy},
+          {"wz", r.command.wz},
+          {"mean_vx", r.vx},
+          {"mean_vy", r.vy},
+          {"mean_wz", r.wz},
+          {"drift", r.drift},
+          {"drift_height", r.drift_height},
+          {"drift_knee", r.drift_knee},
+          {"slip_mean", r.slip_mean},
+          {"slip_max", r.slip_max},
+          {"steps", r.steps},
+          {"motion", r.motion},
+          {"largest_step", r.largest_step},
+          {"limit_violations", r.limit_violations},
+          {"nonfinite", r.nonfinite},
+          {"force", r.force / frames},
+          {"pressure", r.pressure / frames},
+          {"yaw", r.yaw / frames},
+          {"impossible", r.impossible / frames}};
+}
+
 }  // namespace
 
 void bind_motion(py::module_& m) {
@@ -154,6 +202,21 @@ void bind_motion(py::module_& m) {
            "workers"_a, Release())
       .def_property_readonly("streams", &MotionPool::streams);
 
+  m.def("body_poses", &body_poses_dict, "robot"_a, "motion"_a, "stream"_a,
+        "points"_a = std::vector<PointTuple>(),
+        "Names of the bodies, the root first; their positions (frames, bodies, 3) and rotations "
+        "(frames, bodies, 4; w x y z) in the world, and local positions from the root in its "
+        "frame. The root is integrated from the rows. `points` are (name, body, offset).");
+  m.def(
+      "measure_motion",
+      [](const Robot& robot, const Trajectories& motion, int settle, Workers& workers) {
+        std::vector<std::map<std::string, double>> reports;
+        for (const MotionReport& r : measure_motion(robot, motion, settle, workers))
+          reports.push_back(to_dict(r));
+        return reports;
+      },
+      "robot"_a, "motion"_a, "settle"_a, "workers"_a, Release(),
+      "Judges every stream from frame `settle` on; see motion/measure.h.");
   m.def("ground_demand", &ground_demand, "robot"_a, "motion"_a, "stream"_a,
         "What the ground must give at each frame: force ratio, distance of the centre of pressure "
         "from the soles (m), "

@@ -15,7 +15,8 @@ enum class Purpose : std::uint32_t {
   kMotion,
   kEvaluation,
   kNetwork,
-  kTeacherForcing
+  kTeacherForcing,
+  kSampler
 };
 
 /// Counter-based random numbers: a pure function of (seed, stream, step, purpose) and of how many

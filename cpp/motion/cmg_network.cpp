@@ -23,6 +23,16 @@ void set_shape(at::Tensor& tensor, std::vector<std::int64_t> leading, std::int64
   }
 }
 
+// out += in * weight. One row is a product of a matrix and a vector: the back ends that are fastest
+// for many rows are slow at it.
+void add_product(at::Tensor out, const at::Tensor& in, const at::Tensor& weight) {
+  if (in.size(0) == 1) {
+    out[0].addmv_(weight.t(), in[0]);
+  } else {
+    out.addmm_(in, weight);
+  }
+}
+
 }  // namespace
 
 CmgNetwork::CmgNetwork(const CmgSettings& settings, int features, at::Device device)
@@ -96,9 +106,12 @@ void CmgNetwork::evaluate(CmgActivations& a) const {
   const FlatParameters& p = parameters_;
 
   // the gate, shared by all layers
-  at::addmm_out(a.hidden, p[kGateBias], a.input, p[kGateWeight]);
+  a.hidden.copy_(p[kGateBias].expand_as(a.hidden));
+  add_product(a.hidden, a.input, p[kGateWeight]);
   at::elu_(a.hidden);
-  at::softmax_out(a.gate, at::addmm(p[kExpertBias], a.hidden, p[kExpertWeight]), 1);
+  a.gate.copy_(p[kExpertBias].expand_as(a.gate));
+  add_product(a.gate, a.hidden, p[kExpertWeight]);
+  at::softmax_out(a.gate, a.gate, 1);
 
   // the experts
   at::Tensor input = a.input;
@@ -107,7 +120,7 @@ void CmgNetwork::evaluate(CmgActivations& a) const {
     at::Tensor scaled = a.scaled[layer].view({-1, weight.size(0), weight.size(1)});
     at::mul_out(scaled, a.gate.unsqueeze(2), input.unsqueeze(1));
     at::mm_out(a.output[layer], a.gate, p[kLayerBias + 2 * layer]);
-    a.output[layer].addmm_(a.scaled[layer], weight.view({-1, weight.size(2)}));
+    add_product(a.output[layer], a.scaled[layer], weight.view({-1, weight.size(2)}));
     if (layer < 2) at::elu_(a.output[layer]);
     input = a.output[layer];
   }

@@ -5,6 +5,7 @@
 
 #include "base/rotation.h"
 #include "motion/dynamics.h"
+#include "motion/kinematics.h"
 #include "motion/leg.h"
 
 namespace twist {
@@ -13,29 +14,6 @@ namespace {
 constexpr double kInside =
     0.01;  // the corrected centre of pressure stays this far inside the soles, m
 constexpr double kLargestStep = 0.15;  // of a correction in one round, m: hopeless frames stay so
-
-// the path of one stream in the world: pelvis position and heading at every frame
-struct Path {
-  std::vector<Vec2> xy;
-  std::vector<double> yaw;
-};
-
-Path integrate(const FrameLayout& layout, const Trajectories& motion, int stream) {
-  const int length = motion.lengths[stream];
-  Path path{std::vector<Vec2>(length, Vec2::Zero()), std::vector<double>(length, 0.0)};
-  for (int frame = 1; frame < length; ++frame) {
-    const float* a = motion.row(stream, frame - 1);
-    const float* b = motion.row(stream, frame);
-    const double half_turn =
-        0.25 * kControlStep * (a[layout.ang_vel() + 2] + b[layout.ang_vel() + 2]);
-    path.yaw[frame] = path.yaw[frame - 1] + 2.0 * half_turn;
-    const Vec2 va =
-        rot_2d(path.yaw[frame - 1]) * Vec2(a[layout.lin_vel()], a[layout.lin_vel() + 1]);
-    const Vec2 vb = rot_2d(path.yaw[frame]) * Vec2(b[layout.lin_vel()], b[layout.lin_vel() + 1]);
-    path.xy[frame] = path.xy[frame - 1] + 0.5 * kControlStep * (va + vb);
-  }
-  return path;
-}
 
 // two-sided exponential smoothing with unit gain, in place
 void smooth(std::vector<Vec2>& signal, double omega) {
@@ -121,7 +99,7 @@ void make_balanced(const Robot& robot, Trajectories& motion, Workers& workers, i
   for (auto& d : dynamics) d = std::make_unique<ReferenceDynamics>(robot);
 
   workers.run(motion.streams, [&](int stream, int worker) {
-    Path path = integrate(layout, motion, stream);
+    Path path = integrate_path(motion, stream);
     for (int round = 0; round < rounds; ++round) {
       const std::vector<Vec2> shift = wanted_shift(layout, motion, stream, path, *dynamics[worker]);
       for (int frame = 0; frame < motion.lengths[stream]; ++frame) {

@@ -45,6 +45,14 @@ def _own_version() -> str:
 _check_versions()
 __version__ = _own_version()
 
-from .config import load_config, resolved  # noqa: E402  (needs a checked _C)
+from ._C import CommandSampler, CommandSet, CommandSmoother  # noqa: E402  (a checked _C)
+from .config import load_config, resolved  # noqa: E402
 
-__all__ = ["__version__", "load_config", "resolved"]
+__all__ = [
+    "CommandSampler",
+    "CommandSet",
+    "CommandSmoother",
+    "__version__",
+    "load_config",
+    "resolved",
+]
