@@ -157,6 +157,18 @@ void bind_motion(py::module_& m) {
       },
       "commands"_a, "frames"_a);
 
+  m.def(
+      "plan",
+      [](py::array_t<double, py::array::c_style | py::array::forcecast> targets) {
+        if (targets.ndim() != 3 || targets.shape(2) != 3)
+          fail("targets must be (streams, frames, 3)");
+        CommandPlan plan{int(targets.shape(0)), int(targets.shape(1)), {}};
+        for (const double* c = targets.data(); c < targets.data() + targets.size(); c += 3)
+          plan.targets.push_back({c[0], c[1], c[2]});
+        return plan;
+      },
+      "targets"_a, "Any commands (streams, frames, 3).");
+
   py::class_<Trajectories>(m, "Trajectories",
                            "Motion of many streams; rows as described in motion/reference.h.")
       .def(py::init<int, int, int>(), "streams"_a, "frames"_a, "joints"_a)

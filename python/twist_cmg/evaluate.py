@@ -1,42 +1,76 @@
-"""Measures a trained policy: `python -m twist_cmg.evaluate policy RUN`."""
+"""Measures a trained policy or motion generator.
 
+`python -m twist_cmg.evaluate policy RUN` and `python -m twist_cmg.evaluate cmg [CHECKPOINT]`.
+"""
+
+import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from . import _C
-from .checkpoints import check_contract, state_hash, write_aside
+from .checkpoints import check_contract, load_checkpoint, state_hash, write_aside
 from .cli import SUCCESS, Parser, positive, run_command
-from .config import load_robot, parse_override
+from .cmg_exam import Exam, exam_table, examine
+from .config import config_from_dict, load_robot, parse_override
 from .evaluation import Policy, evaluate, evaluation_table, load_policy, report
 from .fields import apply, nest
 from .progress import json_line, make_console
-from .references import Motion, kept_sources
+from .references import Motion, find_cmg, kept_sources, load_cmg
 
 _EXAMPLES = """\
   python -m twist_cmg.evaluate policy runs/teacher-20260101-1
   python -m twist_cmg.evaluate policy teacher --episodes 32 --json cells.json
+  python -m twist_cmg.evaluate cmg --json cells.json
+  python -m twist_cmg.evaluate cmg runs/cmg-20260101-1 --seconds 20
   python -m twist_cmg.evaluate policy runs/mine "evaluation.vx=[0.5, 1, 1.5]" --json -"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parses the command line, evaluates, prints a table and writes JSON."""
     options = _parser().parse_intermixed_args(list(arguments))
-    policy = load_policy(options.policy)
+    if options.json not in (None, "-") and not Path(options.json).absolute().parent.is_dir():
+        raise ValueError(f"--json {options.json}: there is no such folder to write in")
+    (_cmg if options.what == "cmg" else _policy)(options)
+    return SUCCESS
+
+
+def _policy(options: argparse.Namespace) -> None:
+    if options.model is None:
+        raise ValueError("evaluate policy needs a run folder, a .pt file, 'teacher' or 'student'")
+    policy = load_policy(options.model)
     for text in options.overrides:
         apply(policy.config, nest(*parse_override(text)))
     flags = {"evaluation.episodes": options.episodes, "train.threads": options.threads}
-    flags["train.seed"] = options.seed
+    flags |= {"train.seed": options.seed, "evaluation.seconds": options.seconds}
     for key, value in flags.items():
         if value is not None:
             apply(policy.config, nest(key, value))
-    if options.json not in (None, "-") and not Path(options.json).absolute().parent.is_dir():
-        raise ValueError(f"--json {options.json}: there is no such folder to write in")
-    _evaluate(policy, options.policy, options.json)
-    return SUCCESS
+    _evaluate(policy, options.model, options.json)
+
+
+def _cmg(options: argparse.Namespace) -> None:
+    if options.overrides or options.episodes or options.seed is not None:
+        raise ValueError("evaluate cmg knows --seconds, --threads and --json, and no settings")
+    seconds = 60.0 if options.seconds is None else options.seconds
+    if seconds < 10:
+        raise ValueError(f"--seconds {seconds:g}: a roll-out must last at least 10 s")
+    console = make_console(json=options.json == "-")
+    _C.choose_matmul_backend()
+    name = options.model or "shipped"
+    file = find_cmg(name)
+    config = config_from_dict("cmg", load_checkpoint(file, "cmg").config, str(file))
+    robot = load_robot(config.robot)
+    exam = Exam(robot, config.commands, _C.Workers(options.threads or 0), seconds)
+    answer = examine(exam, _C.CmgGenerator(load_cmg(file, robot)), console.print)
+    console.print(exam_table(answer, f"{name}: {seconds:g} s roll-outs"))
+    console.print("changing commands:", answer["changes"])
+    console.print(f"outside the set that is walked: {len(answer['skipped'])} commands")
+    _report({"cmg": name, "checkpoint": str(file), **answer}, options.json)
 
 
 def _evaluate(policy: Policy, name: str, json_file: str | None) -> None:
@@ -53,6 +87,10 @@ def _evaluate(policy: Policy, name: str, json_file: str | None) -> None:
     answer["checkpoint"] = str(policy.file)
     tensors = {n: v for n, v in policy.checkpoint.policy.items() if isinstance(v, torch.Tensor)}
     answer["policy_hash"] = state_hash(tensors)
+    _report(answer, json_file)
+
+
+def _report(answer: dict[str, Any], json_file: str | None) -> None:
     if json_file == "-":
         json_line(json.dumps(answer))
     elif json_file is not None:
@@ -68,9 +106,12 @@ def _write(path: Path, text: str) -> None:
 
 def _parser() -> Parser:
     parser = Parser("evaluate", __doc__ or "", _EXAMPLES)
-    parser.add_argument("what", choices=("policy",), help="what to measure")
+    parser.add_argument("what", choices=("policy", "cmg"), help="what to measure")
     parser.add_argument(
-        "policy", help="run folder, .pt file, or 'teacher' or 'student' for the shipped ones"
+        "model",
+        nargs="?",
+        help="run folder or .pt file; the shipped ones are 'teacher' and 'student', or 'shipped'"
+        " for the CMG (its default)",
     )
     parser.add_argument(
         "overrides",
@@ -79,6 +120,7 @@ def _parser() -> Parser:
         metavar="section.key=value",
         help="settings, such as evaluation.vx",
     )
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of a roll-out")
     parser.add_argument("--episodes", type=positive, metavar="N", help="episodes a command")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: as in the run")
     parser.add_argument("--seed", type=int, metavar="N", help="default: as in the run")

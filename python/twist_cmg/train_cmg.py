@@ -1,15 +1,12 @@
 """Trains the motion generator (CMG) and measures how well it obeys when it runs freely."""
 
 import json
-import math
 from pathlib import Path
-
-from rich import box
-from rich.table import Table
 
 from . import _C
 from .checkpoints import Checkpoint, save_checkpoint
 from .cli import FAILED, SUCCESS
+from .cmg_exam import Exam, exam_table
 from .fields import Section, to_dict
 from .loop import Loop, Metrics
 from .progress import Progress
@@ -31,28 +28,27 @@ def train_cmg(request: Request) -> int:
             session.finish(run, run.checkpoints / LAST, {"interrupted": True, **loop.metrics})
             return FAILED
         held_out = _held_out(trainer)
-        cells = free_running(trainer.model(), session)
+        cells = []
+        if session.config.cmg.profile == "full":
+            cells = free_running(trainer.model(), session)
+            session.console.print(exam_table({"cells": cells}, "free running, each command"))
         answer = {"held_out": held_out, "cells": cells}
         run.write("evaluation.json", json.dumps(answer, indent=2) + "\n")
         file = _save_model(session, trainer, run, loop)
-        session.console.print(_table(cells))
         session.say(f"trained CMG: {file}")
-        worst = max(cell["velocity_error"] for cell in cells)
-        metrics = {**loop.metrics, **held_out, "cmg": str(file), "worst_velocity_error": worst}
+        metrics = {**loop.metrics, **held_out, "cmg": str(file)}
+        if cells:
+            metrics["worst_velocity_error"] = max(cell["velocity_error"] for cell in cells)
         session.finish(run, run.checkpoints / LAST, metrics)
     return SUCCESS
 
 
 def free_running(cmg: _C.Cmg, session: Session) -> list[Cell]:
-    """The mean velocity of the generated motion for each command of `evaluation`."""
-    settings = session.config.evaluation
-    generator, commands = _C.CmgGenerator(cmg), command_grid(settings)
-    cells = _C.measure_cmg(session.robot, generator, commands, settings.seconds, session.workers)
-    for cell in cells:
-        error = cell["mean_vx"] - cell["vx"], cell["mean_vy"] - cell["vy"]
-        cell["velocity_error"] = math.hypot(*error)
-        cell["yaw_rate_error"] = abs(cell["mean_wz"] - cell["wz"])
-    return cells
+    """How well the motion obeys each command of `evaluation` that lies in the set walked."""
+    settings, commands = session.config.evaluation, session.config.commands
+    grid = [c for c in command_grid(settings) if _C.supports(commands, c)]
+    exam = Exam(session.robot, commands, session.workers, settings.seconds)
+    return exam.cells(_C.CmgGenerator(cmg), grid)
 
 
 def _build(session: Session) -> _C.CmgTrainer:
@@ -108,14 +104,3 @@ def _save_model(session: Session, trainer: _C.CmgTrainer, run: RunFolder, loop: 
     save_checkpoint(checkpoint, file)
     return file
 
-
-def _table(cells: list[Cell]) -> Table:
-    table = Table(title="free running: mean velocity for each command", box=box.SIMPLE)
-    for head in ("   vx    vy    wz", "mean of each", "velocity error", "yaw rate error"):
-        table.add_column(head, justify="right")
-    for cell in cells:
-        asked = " ".join(f"{cell[axis]:5.2f}" for axis in ("vx", "vy", "wz"))
-        made = " ".join(f"{cell['mean_' + axis]:5.2f}" for axis in ("vx", "vy", "wz"))
-        errors = f"{cell['velocity_error']:.3f}", f"{cell['yaw_rate_error']:.3f}"
-        table.add_row(asked, made, *errors)
-    return table
