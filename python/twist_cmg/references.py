@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _C, paths
-from .checkpoints import check_contract, load_checkpoint
+from .checkpoints import Checkpoint, check_contract, load_checkpoint
 from .clips import clip_files, read_clips
 from .fields import Section
 from .runs import RunFolder
+from .seed_cmg import from_seed, is_seed_layout, read_seed_file
 
 CMG_COPY = "cmg.pt"  # the CMG of a run, beside its configuration
 CLIP_LIST = "clips.json"  # the recorded motion of a run, by content
@@ -92,10 +93,24 @@ def find_cmg(name: str) -> Path:
 
 
 def load_cmg(file: Path, robot: _C.Robot) -> _C.Cmg:
-    """The network of a CMG file; ValueError if it is damaged or was made for other joints."""
-    checkpoint = load_checkpoint(file, "cmg")
+    """The network of a CMG file; ValueError if it is damaged or was made for other joints.
+
+    A file in the layout of the original system is converted.
+    """
+    checkpoint = load_cmg_checkpoint(file, robot)
     check_contract(checkpoint, cmg_contract(robot))
     return _C.Cmg.from_state(checkpoint.policy)
+
+
+def load_cmg_checkpoint(file: Path, robot: _C.Robot) -> Checkpoint:
+    """A CMG file of ours, or one in the layout of the original system, converted."""
+    try:
+        return load_checkpoint(file, "cmg")
+    except ValueError:
+        values = read_seed_file(file)
+        if not is_seed_layout(values):
+            raise
+        return from_seed(values, robot, str(file))
 
 
 def cmg_contract(robot: _C.Robot) -> dict[str, list[str]]:
