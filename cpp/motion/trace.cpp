@@ -29,12 +29,18 @@ ClipTrace ClipTracer::follow(const Clip& clip) {
   t.frames = clip.frames();
   t.fps = clip.fps;
   for (int frame = 0; frame < t.frames; ++frame) {
-    t.root.emplace_back(Eigen::Map<const Vec3>(&clip.root_pos[3 * frame]));
-    const Eigen::Quaterniond quat = quat_from_mujoco(&clip.root_quat[4 * frame]);
+    const auto known = [](double x) {
+      return std::isfinite(x) ? x : std::numeric_limits<double>::quiet_NaN();
+    };
+    const double* root = &clip.root_pos[3 * frame];
+    t.root.emplace_back(known(root[0]), known(root[1]), known(root[2]));
+    const double* wxyz = &clip.root_quat[4 * frame];
+    const Eigen::Quaterniond quat(known(wxyz[0]), known(wxyz[1]), known(wxyz[2]), known(wxyz[3]));
     t.norm.push_back(quat.norm());
     t.quat.push_back(quat.normalized());
     auto& q = t.q.emplace_back();
-    for (const int column : columns) q.push_back(clip.q[frame * clip.joint_names.size() + column]);
+    const double* angles = &clip.q[frame * clip.joint_names.size()];
+    for (const int column : columns) q.push_back(known(angles[column]));
     const double sum = std::accumulate(q.begin(), q.end(), t.root[frame].sum());
     t.whole.push_back(std::isfinite(sum + t.norm[frame]) && t.norm[frame] > 0);
   }

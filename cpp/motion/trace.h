@@ -9,7 +9,7 @@
 namespace twist {
 
 /// A clip in the robot's joint order with what follows from it by kinematics, at its own frame
-/// rate.
+/// rate. Values that are not finite are NaN.
 struct ClipTrace {
   int frames = 0;
   double fps = 0;

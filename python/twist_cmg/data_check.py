@@ -1,5 +1,6 @@
 """`data check`: a doctor for recorded motion."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -124,6 +125,8 @@ def _findings(found: _C.Diagnosis) -> list[dict[str, Any]]:
     """The findings as plain values, the worst first."""
     names = ("kind", "severity", "first", "last", "worst", "limit", "reason")
     plain = [{name: getattr(finding, name) for name in names} for finding in found.findings]
+    for finding in plain:  # JSON has no infinity
+        finding["worst"] = finding["worst"] if math.isfinite(finding["worst"]) else None
     return sorted(plain, key=lambda finding: SEVERITIES.index(finding["severity"]))
 
 

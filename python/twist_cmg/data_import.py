@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from .motion_set import staged
 from .progress import Progress, make_console
 
 _TELLING = 0.15  # relative error of a frame rate that is worth a remark, as in cpp/motion/doctor.h
+_LINES = 5  # about what was done while reading
 _EXAMPLES = """\
   python -m twist_cmg.data import twist2_walks --out motions
   python -m twist_cmg.data import lists/walking.yaml --out motions --licence CC-BY-4.0
@@ -28,6 +30,7 @@ def import_main(arguments: Sequence[str]) -> int:
     targets = dict(zip(reading.sources, files, strict=True))
     console = make_console(json=False)
     seconds, written = 0.0, []
+    done: Counter[str] = Counter()
     with staged(out) as aside, Progress(console, "import", len(targets)) as progress:
         for source, clip in reading.clips(progress):
             remark = _rate_remark(clip)
@@ -38,7 +41,10 @@ def import_main(arguments: Sequence[str]) -> int:
             write_clip(aside / place, clip)
             written.append(place)
             seconds += clip.seconds
+            done.update(clip.provenance.done)
         move_files(aside, out, written)
+    for line, count in done.most_common(_LINES):
+        console.print(f"{count} x {line}", markup=False, soft_wrap=True)
     text = f"{len(written)} clips, {seconds:.0f} s in all, are in {out}"
     if reading.broken:
         text += f"; {len(reading.broken)} files were left out"

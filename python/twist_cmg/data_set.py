@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def candidates(
         made = rows_of([clip], reading.robot)
         velocities = velocities_of(made.rows[0], reading.robot.num_joints)
         rejected = rule.verdict(velocities) if rule else ""
+        if not rejected and clip.provenance.weight == 0:
+            rejected = "weight 0"
         counts[rejected or "kept"] += 1
         yield Candidate(clip, made.rows[0], made.commands[0], summary(velocities), rejected)
     counts["broken"] = len(reading.broken)
@@ -105,29 +108,36 @@ def window_main(arguments: Sequence[str]) -> int:
     reading, rule = Reading(options), _rule(options)
     console = make_console(json=False)
     counts: Counter[str] = Counter()
-    with staged(out) as aside, Progress(console, "window", len(reading.sources)) as progress:
-        folder = aside / "set"
-        folder.mkdir()
-        writer = SetWriter(folder, reading.robot)
+    with (
+        staged(out) as aside,
+        Progress(console, "window", len(reading.sources)) as progress,
+        closing(SetWriter(aside / "set", reading.robot)) as writer,
+    ):
         for found in candidates(reading, rule, counts, progress):
-            weight = found.clip.provenance.weight
-            if weight == 0 and not found.rejected:
-                counts["kept"] -= 1
-                counts["weight 0"] += 1
-            elif not found.rejected:
-                provenance = asdict(found.clip.provenance)
-                about = {"name": found.clip.name, "weight": weight, "speeds": found.speeds}
-                writer.append(found.rows, found.commands, {**about, "provenance": provenance})
+            if not found.rejected:
+                writer.append(found.rows, found.commands, _about(found))
         left_out = {name: n for name, n in counts.items() if n and name != "kept"}
         writer.finish(filter=_plain(rule), left_out=left_out)
         if not writer.clips:
             raise ValueError(f"no clip is left for the set: {_counted(left_out)}")
-        replace_set(out, folder)
+        replace_set(out, aside / "set")
     seconds = sum(clip["frames"] for clip in writer.clips) / FRAMES_PER_S
     kept = f"{len(writer.clips)} clips, {seconds:.0f} s, are in {out}"
     told = f"{kept}; left out: {_counted(left_out)}" if left_out else kept
     console.print(told, markup=False, soft_wrap=True)
     return SUCCESS
+
+
+def _about(found: Candidate) -> dict[str, Any]:
+    """What set.json says about a clip, besides its place."""
+    provenance = asdict(found.clip.provenance)
+    weight = provenance["weight"]
+    return {
+        "name": found.clip.name,
+        "weight": weight,
+        "speeds": found.speeds,
+        "provenance": provenance,
+    }
 
 
 def _rule(options: Any) -> LocomotionFilter | None:

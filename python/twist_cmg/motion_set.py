@@ -53,9 +53,10 @@ def open_set(path: Path, joint_names: Sequence[str]) -> MotionSet:
 
 
 class SetWriter:
-    """Writes a set clip by clip into a folder; it is whole only after `finish`."""
+    """Writes a set clip by clip into a new folder; it is whole only after `finish`."""
 
     def __init__(self, folder: Path, robot: _C.Robot) -> None:
+        folder.mkdir()
         self._folder = folder
         self._joints = list(robot.joint_names)
         self._rows = _Appender(folder / "rows.npy", _C.row_layout(robot.num_joints)["width"])
@@ -91,8 +92,10 @@ class SetWriter:
 def staged(path: Path) -> Iterator[Path]:
     """An empty folder beside `path` to build in; what is left of it at the end is removed."""
     path = path.absolute()
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {path}: there is no folder {path.parent} to make it in")
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    aside.mkdir(parents=True)
+    aside.mkdir()
     try:
         yield aside
     finally:
