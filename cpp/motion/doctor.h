@@ -21,7 +21,7 @@ struct DoctorLimits {
   double joint_speed = 30;                      ///< rad/s; the G1's joints turn at 20 to 37
   double height_low = 0.4, height_high = 1.1;   ///< m, pelvis above the clip's floor
   Pair joint_limit = {0.01, 0.2};               ///< rad beyond a joint's range
-  Pair penetration = {0.02, 0.05};              ///< m, soles below the clip's floor
+  Pair penetration = {0.03, 0.06};              ///< m, soles below the clip's floor
   Pair floating = {0.05, 0.15};                 ///< m, both soles above the clip's floor
   double floating_s = 0.4;                      ///< nobody can fly for longer
   double floor = 0.03;                          ///< m, the floor from z = 0; a warning

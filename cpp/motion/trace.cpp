@@ -4,11 +4,31 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace twist {
 namespace {
 
-constexpr double kFloorShare = 0.2;  // of the frames may lie below the floor that is estimated
+// share of the frames with a sole on the floor, at least; the others may be anywhere
+constexpr double kFloorShare = 1.0 / 3;
+
+double median(std::vector<double> values) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// where values lie closest together: the middle of the narrowest interval with a share of them
+double densest(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t count = static_cast<std::size_t>(kFloorShare * (values.size() - 1));
+  std::size_t best = 0;
+  for (std::size_t i = 0; i + count < values.size(); ++i) {
+    if (values[i + count] - values[i] < values[best + count] - values[best]) best = i;
+  }
+  return values[best + count / 2];
+}
 
 }  // namespace
 
@@ -71,14 +91,7 @@ void ClipTracer::trace_soles(ClipTrace& t) {
     }
     t.lowest.push_back(lowest);
   }
-  t.floor = heights.empty() ? 0 : quantile(heights, kFloorShare);
-}
-
-double quantile(std::vector<double> values, double share) {
-  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
-  const auto place = values.begin() + static_cast<std::ptrdiff_t>(share * (values.size() - 1));
-  std::nth_element(values.begin(), place, values.end());
-  return *place;
+  t.floor = heights.empty() ? 0 : densest(std::move(heights));
 }
 
 double fps_of_velocities(const Clip& clip) {
@@ -101,7 +114,7 @@ double fps_of_velocities(const Clip& clip) {
     const bool moves = speed > 0.05 * 0.05 * used && moved > 0;
     if (moves && product > 0.5 * std::sqrt(moved * speed)) rates.push_back(product / moved);
   }
-  return quantile(rates, 0.5);
+  return median(std::move(rates));
 }
 
 }  // namespace twist

@@ -20,7 +20,7 @@ struct ClipTrace {
   std::vector<bool> whole;  // frames of finite values; the soles of others are empty, `lowest` NaN
   std::vector<std::vector<Vec3>> soles[2];  // (frames, points) lowest points of the sole geoms, m
   std::vector<double> lowest;               // m, height of the lowest of them
-  double floor = 0;                         // m, estimated so that a few odd frames do not matter
+  double floor = 0;                         // m, where the soles are most of the time
 };
 
 /// Moves the robot through clips. One instance per thread.
@@ -39,9 +39,6 @@ class ClipTracer {
   DataPtr data_;
   std::vector<int> sole_geoms_[2];
 };
-
-/// The value below which a share of all values lies; NaN if there are none.
-double quantile(std::vector<double> values, double share);
 
 /// The frame rate that fits a clip's own joint velocities: the median over the joints that move of
 /// velocity over difference from frame to frame. NaN if it has no velocities or none that tell.
