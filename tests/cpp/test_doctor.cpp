@@ -219,6 +219,58 @@ TEST(Doctor, SeesARobotThatSkates) {
   EXPECT_NEAR(slip.worst, 1.0, 1e-6);  // m/s
 }
 
+// the first pose of the walk for the whole clip, changed frame by frame
+Clip standing(const std::function<void(int, double* root, double* quat, double* q)>& change) {
+  Clip clip = walk_clip();
+  for (int frame = 0; frame < kFrames; ++frame) {
+    double *root = &clip.root_pos[3 * frame], *quat = &clip.root_quat[4 * frame];
+    std::copy_n(walk_clip().root_pos.begin(), 3, root);
+    quat_to_mujoco(Eigen::Quaterniond::Identity(), quat);
+    std::copy_n(walk_clip().q.begin(), 29, &clip.q[29 * frame]);
+    change(frame, root, quat, &clip.q[29 * frame]);
+  }
+  return clip;
+}
+
+TEST(Doctor, DoesNotTakeATurnOnTheBallOfAFootForSlip) {
+  // a front point of the left sole, about which everything turns
+  const ModelPtr model = g1_plain_model();
+  const DataPtr data(mj_makeData(model.get()));
+  const Clip still = standing([](int, double*, double*, double*) {});
+  std::copy_n(&still.root_pos[0], 3, data->qpos);
+  std::copy_n(&still.root_quat[0], 4, data->qpos + 3);
+  std::copy_n(&still.q[0], 29, data->qpos + 7);
+  mj_kinematics(model.get(), data.get());
+  const Vec3 pivot = Eigen::Map<const Vec3>(data->geom_xpos + 3 * sole_spheres(model.get(), 0)[0]);
+  const Clip turns = standing([&](int frame, double* root, double* quat, double*) {
+    const Eigen::Quaterniond turn(Eigen::AngleAxisd(0.004 * frame, Vec3::UnitZ()));
+    Eigen::Map<Vec3> place(root);
+    place = pivot + turn * (place - pivot);
+    quat_to_mujoco(turn, quat);
+  });
+  EXPECT_TRUE(found(examine(still)).empty());
+  const std::vector<Finding> slips = found(examine(turns));
+  ASSERT_EQ(slips.size(), 1u);
+  EXPECT_NE(slips[0].reason.find("right foot slips"), std::string::npos) << slips[0].reason;
+}
+
+TEST(Doctor, DoesNotTakeARaisedFootForSlip) {
+  const int hip = g1()->joint_index("right_hip_pitch_joint"), knee = hip + 3;
+  const Clip waves = standing([&](int frame, double*, double*, double* q) {
+    q[knee] += 0.6;
+    q[hip] += 0.3 * std::sin(0.02 * frame) - 0.3;
+  });
+  for (const Finding& finding : found(examine(waves))) ADD_FAILURE() << finding.reason;
+}
+
+TEST(Doctor, TakesTheFloorWhereTheSolesAreMost) {
+  Clip clip = walk_clip();
+  for (int frame = 120; frame < kFrames; ++frame) {
+    clip.root_pos[3 * frame + 2] += 0.002 * (frame - 120);
+  }
+  EXPECT_NEAR(examine(clip).floor, 0, 0.01);
+}
+
 TEST(Doctor, TellsWhetherTheClipCloses) {
   const std::vector<Finding> open = found(examine(walk_clip()), "loop");
   ASSERT_EQ(open.size(), 1u);
@@ -258,6 +310,9 @@ TEST(Doctor, ComparesTheFrameRateWithTheVelocitiesOfTheSource) {
   EXPECT_NEAR(finding.worst, 30, 0.01);
   EXPECT_EQ(finding.limit, 50);
   EXPECT_TRUE(std::isnan(fps_of_velocities(walk_clip())));
+  Clip noise = walk_clip();
+  for (std::size_t i = 0; i < noise.q.size(); ++i) noise.qd.push_back(i / 29 % 2 ? 1 : -1);
+  EXPECT_TRUE(std::isnan(fps_of_velocities(noise))) << "velocities of something else";
   EXPECT_TRUE(std::isnan(fps_of_velocities(with_velocities(30, [](int) { return false; }))));
 }
 
