@@ -10,8 +10,9 @@ from pathlib import Path
 
 from . import _C, paths
 from .checkpoints import Checkpoint, check_contract, load_checkpoint
-from .clips import clip_files, read_clips
+from .clips import read_clips, rows_of
 from .fields import Section
+from .motion_sources import find_sources
 from .runs import RunFolder
 from .seed_cmg import from_seed, is_seed_layout, read_seed_file
 
@@ -121,7 +122,7 @@ def cmg_contract(robot: _C.Robot) -> dict[str, list[str]]:
 def keep_sources(run: RunFolder, config: Section) -> Path | None:
     """Copies the CMG into a new run folder and notes the clips, so that the run can be repeated."""
     if config.reference.source == "clips":
-        files = clip_files(config.reference.clips)
+        files = [source.path for source in find_sources(config.reference.clips)]
         content = {str(file): _digest(file) for file in files}
         run.write(CLIP_LIST, json.dumps(content, indent=2) + "\n")
     if not needs_cmg(config):
@@ -144,10 +145,10 @@ def clip_motion(
     robot: _C.Robot, where: Sequence[str], note: Callable[[str], None]
 ) -> _C.Trajectories:
     """Recorded motion as 50-Hz trajectories; a line to `note` about every clip that was cut."""
-    clips, report = read_clips(clip_files(where), robot.joint_names)
+    clips, report = read_clips(find_sources(where), robot)
     for line in report:
         note(line)
-    return _C.clip_trajectories(robot, [clip.as_dict() for clip in clips])
+    return rows_of(clips, robot)
 
 
 def command_grid(settings: Section | _C.EvaluationSettings) -> list[Command]:
