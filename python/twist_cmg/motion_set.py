@@ -32,6 +32,11 @@ class MotionSet(NamedTuple):
     info: dict[str, Any]  # set.json
 
 
+def is_set(path: Path) -> bool:
+    """Whether a folder was made by `data window`."""
+    return (path / _INFO).is_file()
+
+
 def open_set(path: Path, joint_names: Sequence[str]) -> MotionSet:
     """Opens a set for a robot with these joints.
 

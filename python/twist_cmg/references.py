@@ -12,6 +12,7 @@ from . import _C, paths
 from .checkpoints import Checkpoint, check_contract, load_checkpoint
 from .clips import read_clips, rows_of
 from .fields import Section
+from .motion_set import is_set, open_set
 from .motion_sources import find_sources
 from .runs import RunFolder
 from .seed_cmg import from_seed, is_seed_layout, read_seed_file
@@ -144,11 +145,28 @@ def kept_sources(folder: Path, config: Section) -> Path | None:
 def clip_motion(
     robot: _C.Robot, where: Sequence[str], note: Callable[[str], None]
 ) -> _C.Trajectories:
-    """Recorded motion as 50-Hz trajectories; a line to `note` about every clip that was cut."""
+    """Recorded motion as 50-Hz trajectories; a line to `note` about every clip that was cut.
+
+    A folder made by `data window` is mapped into memory, not loaded.
+    """
+    if len(where) == 1 and is_set(Path(where[0])):
+        rows, commands, lengths, weights, _ = open_set(Path(where[0]), robot.joint_names)
+        motion = _C.Trajectories.mapped(rows, commands, lengths.tolist(), robot.num_joints)
+        motion.weights = weights.tolist()
+        return motion
     clips, report = read_clips(find_sources(where), robot)
     for line in report:
         note(line)
     return rows_of(clips, robot)
+
+
+def mixed_motion(parts: Sequence[tuple[_C.Trajectories, float]]) -> _C.Trajectories:
+    """Motion of several sources; each gets its share of the frames that are drawn."""
+    mixed = _C.Trajectories(0, 0, parts[0][0].joints)
+    for motion, share in parts:
+        frames = sum(n * w for n, w in zip(motion.lengths, motion.weights, strict=True))
+        mixed.append(motion, share / frames)
+    return mixed
 
 
 def command_grid(settings: Section | _C.EvaluationSettings) -> list[Command]:

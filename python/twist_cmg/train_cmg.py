@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+from rich import box
+from rich.table import Table
+
 from . import _C
 from .checkpoints import Checkpoint, save_checkpoint
 from .cli import FAILED, SUCCESS
@@ -10,7 +13,14 @@ from .cmg_exam import Exam, exam_table
 from .fields import Section, to_dict
 from .loop import Loop, Metrics
 from .progress import Progress
-from .references import CMG_COPY, clip_motion, cmg_contract, command_grid, gait_motion
+from .references import (
+    CMG_COPY,
+    clip_motion,
+    cmg_contract,
+    command_grid,
+    gait_motion,
+    mixed_motion,
+)
 from .runs import LAST, RunFolder
 from .session import Request, Session, total_iterations
 
@@ -32,7 +42,9 @@ def train_cmg(request: Request) -> int:
         if session.config.cmg.profile == "full":
             cells = free_running(trainer.model(), session)
             session.console.print(exam_table({"cells": cells}, "free running, each command"))
-        answer = {"held_out": held_out, "cells": cells}
+        compared = _compared(trainer)
+        session.console.print(_held_out_table(compared))
+        answer = {"held_out": compared, "cells": cells}
         run.write("evaluation.json", json.dumps(answer, indent=2) + "\n")
         file = _save_model(session, trainer, run, loop)
         session.say(f"trained CMG: {file}")
@@ -64,11 +76,16 @@ def _build(session: Session) -> _C.CmgTrainer:
 
 
 def _motion(config: Section, session: Session) -> _C.Trajectories:
-    data = config.data
-    if data.source == "clips":
-        return clip_motion(session.robot, data.clips, session.say)
-    plan = _C.random_plan(config.commands, data.streams, data.frames, data.seed)
-    return gait_motion(session.robot, config.gait, plan, session.workers)
+    data, robot = config.data, session.robot
+    parts = []
+    if data.source in ("gait", "both"):
+        plan = _C.random_plan(config.commands, data.streams, data.frames, data.seed)
+        library = gait_motion(robot, config.gait, plan, session.workers)
+        parts.append((library, 1 - data.clips_share if data.source == "both" else 1.0))
+    if data.source in ("clips", "both"):
+        recorded = clip_motion(robot, data.clips, session.say)
+        parts.append((recorded, data.clips_share if data.source == "both" else 1.0))
+    return mixed_motion(parts)
 
 
 def _iterate(session: Session, trainer: _C.CmgTrainer, run: RunFolder) -> tuple[bool, Loop]:
@@ -95,6 +112,11 @@ def _held_out(trainer: _C.CmgTrainer) -> Metrics:
     return {f"held_out/{horizon}": error for horizon, error in trainer.held_out().items()}
 
 
+def _compared(trainer: _C.CmgTrainer) -> dict[str, dict[int, float]]:
+    """The same beside trivial guesses: hold the pose, repeat the last cycle."""
+    return {how: trainer.held_out(how=how) for how in ("model", "hold", "repeat")}
+
+
 def _save_model(session: Session, trainer: _C.CmgTrainer, run: RunFolder, loop: Loop) -> Path:
     """cmg.pt: the trained network alone."""
     model = trainer.model().state()
@@ -103,3 +125,12 @@ def _save_model(session: Session, trainer: _C.CmgTrainer, run: RunFolder, loop: 
     file = run.path / CMG_COPY
     save_checkpoint(checkpoint, file)
     return file
+
+
+def _held_out_table(compared: dict[str, dict[int, float]]) -> Table:
+    title = "held out: mean square error after free running, in variances"
+    table = Table("frames", *compared, title=title, box=box.SIMPLE)
+    for horizon in compared["model"]:
+        errors = (f"{of[horizon]:.4f}" for of in compared.values())
+        table.add_row(str(horizon), *errors)
+    return table
