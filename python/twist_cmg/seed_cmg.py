@@ -27,7 +27,8 @@ def is_seed_layout(values: object) -> bool:
 def read_seed_file(path: Path) -> Any:
     """Loads the file with nothing but tensors, arrays and plain containers; ValueError otherwise."""
     dtypes = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)]
-    allowed = [multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *dtypes]  # type: ignore[attr-defined]
+    rebuild = (multiarray._reconstruct, multiarray.scalar)  # type: ignore[attr-defined]
+    allowed = [*rebuild, np.ndarray, np.dtype, *dtypes]
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -156,7 +156,7 @@ TEST(Env, FrictionOfTheEpisodeIsSimulated) {
   for (int i = 0; i < 2; ++i) {
     EnvSettings settings = calm();
     settings.reset.lin_vel = 0.5;
-    settings.reset.friction = i == 0 ? std::vector{0.05, 0.05} : std::vector{2.0, 2.0};
+    settings.randomise.friction = i == 0 ? std::vector{0.05, 0.05} : std::vector{2.0, 2.0};
     const auto env = make_env(settings, 8);
     Workers workers(1);
     for (int step = 0; step < 10; ++step) step_all(*env, workers, step, 0);
