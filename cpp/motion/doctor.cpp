@@ -161,7 +161,7 @@ std::vector<bool> Examination::judge_frames() {
   std::vector<bool> good;
   for (int i = 0; i < t.frames; ++i) {
     good.push_back(t.whole[i] && length[i] <= limits.quat_norm && beyond[i] <= 0);
-  };
+  }
   return good;
 }
 

@@ -245,7 +245,7 @@ def test_a_leg_must_be_whole(tmp_path: Path) -> None:
         ("root_x,root_y\n1,2\n", "is not rows of numbers without a header"),
         ("1,2,3\n", "not 3 columns"),
         (",".join("1" * 36) + "\n" + ",".join("1" * 35) + "\n", "is not rows of numbers"),
-        (",".join("1" * 37) + "\n", "30 joints without names; it must have 29 or 23"),
+        ((",".join("1" * 37) + "\n") * 10, "30 joints without names; it must have 29 or 23"),
         ("\x00\x01", "is not rows of numbers"),
         ("é", "is not rows of numbers"),
     ],
@@ -257,6 +257,15 @@ def test_a_wrong_table_is_refused(tmp_path: Path, text: str, told: str) -> None:
         read(file)
     assert "bad.csv" in str(error.value) and told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_few_frames_are_no_motion(tmp_path: Path) -> None:
+    few = {key: value if key == "fps" else value[:9] for key, value in twist().items()}
+    with pytest.raises(ValueError, match=r"few\.pkl has 9 frames; at least 10 are needed"):
+        read(save_pickle(tmp_path / "few.pkl", few))
+    empty = {key: value if key == "fps" else value[:0] for key, value in twist().items()}
+    with pytest.raises(ValueError, match=r"few\.pkl has 0 frames"):
+        read(save_pickle(tmp_path / "few.pkl", empty))
 
 
 def test_a_format_can_be_told_and_a_suffix_is_needed_otherwise(tmp_path: Path) -> None:
