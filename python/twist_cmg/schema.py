@@ -44,7 +44,7 @@ def _motion(source: str, sources: tuple[str, ...], *more: Field) -> Section:
     return Section(
         Field("source", "str", source, "what makes the motion", choices=sources),
         *more,
-        Field("clips", "list[str]", [], "recorded motion: folders, files, YAML lists", single=True),
+        Field("clips", "list[str]", [], "recorded motion: a folder, or files", single=True),
         Field("streams", "int", 512, "independent sequences of motion", 1, 1_000_000),
         Field("frames", "int", 1000, "length of each at 50 Hz", 100, 1_000_000),
         Field("seed", "int", 1, "seed of the commands", 0, MAX_SEED),
