@@ -182,7 +182,7 @@ void find_commands(const FrameLayout& layout, int stream, Trajectories& out) {
 
 std::vector<int> joint_columns(const Robot& robot, const Clip& clip) {
   const std::size_t frames = clip.root_pos.size() / 3, joints = clip.joint_names.size();
-  if (!(clip.fps > 1 && clip.fps < 1000))
+  if (!(clip.fps >= 1 && clip.fps <= 1000))
     fail("clip '", clip.name, "': fps is ", clip.fps, ", expected 1 to 1000");
   if (frames < 10) fail("clip '", clip.name, "' has ", frames, " frames; at least 10 are needed");
   if (clip.root_quat.size() != 4 * frames || clip.q.size() != joints * frames ||

@@ -136,7 +136,6 @@ struct Examination {
 // Frames that are corrupt or at an impossible height; returns which are neither.
 std::vector<bool> Examination::judge_frames() {
   std::vector<double> missing(t.frames, 0.0), length, height, beyond;
-  const double middle = (limits.height_low + limits.height_high) / 2;
   for (int i = 0; i < t.frames; ++i) {
     const auto count = [&](const std::vector<double>& values) {
       const std::size_t width = values.size() / t.frames;
@@ -147,23 +146,22 @@ std::vector<bool> Examination::judge_frames() {
     for (const auto* values : {&clip.root_pos, &clip.root_quat, &clip.q}) count(*values);
     length.push_back(std::abs(t.norm[i] - 1));
     height.push_back(t.root[i].z() - t.floor);
-    beyond.push_back(std::abs(height[i] - middle));
+    beyond.push_back(std::max(limits.height_low - height[i], height[i] - limits.height_high));
   }
-  const double reach = limits.height_high - middle;
   report.add("not_finite", missing, 0.0, 0, [](int frame, double worst) {
     return text(worst, " values that are not finite in frame ", frame);
   });
   report.add("quaternion", length, limits.quat_norm, 0, [&](int frame, double) {
     return text("a quaternion of length ", t.norm[frame], " in frame ", frame);
   });
-  report.add("root_height", beyond, reach, 0, [&](int frame, double) {
+  report.add("root_height", beyond, 0.0, 0, [&](int frame, double) {
     return text("the pelvis is ", height[frame], " m above the floor in frame ", frame,
                 "; plausible are ", limits.height_low, " to ", limits.height_high);
   });
   std::vector<bool> good;
   for (int i = 0; i < t.frames; ++i) {
-    good.push_back(t.whole[i] && length[i] <= limits.quat_norm && beyond[i] <= reach);
-  };
+    good.push_back(t.whole[i] && length[i] <= limits.quat_norm && beyond[i] <= 0);
+  }
   return good;
 }
 

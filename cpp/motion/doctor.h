@@ -37,7 +37,8 @@ struct Finding {
   std::string severity;     ///< "info", "warning" or "error"
   int first = 0, last = 0;  ///< frames of the clip, both included
   double worst = 0;         ///< the worst value there, and
-  double limit = 0;         ///< the limit it exceeds; units as in DoctorLimits
+  double limit = 0;         ///< the limit it exceeds; units as in DoctorLimits. Heights and
+                            ///< joints: how far outside their range; quaternions: from length 1
   std::string reason;       ///< one line in plain words
 };
 

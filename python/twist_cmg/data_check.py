@@ -75,9 +75,7 @@ def check_main(arguments: Sequence[str]) -> int:
     verdict = f"{failed} with errors" + (" that remain" if options.fix else "")
     console.print(f"{len(visits)} clips: {text}; {verdict}", soft_wrap=True)
     summary = {"clips": len(visits), "failed": failed, **{s: counts[s] for s in SEVERITIES}}
-    write_json(
-        options.json, lambda: {"clips": [vars(visit) for visit in visits], "summary": summary}
-    )
+    write_json(options.json, {"clips": [vars(visit) for visit in visits], "summary": summary})
     return FAILED if failed else SUCCESS
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,12 @@ class Reading:
             progress.update(done, {})
 
 
-def write_json(where: str | None, answer: Callable[[], dict[str, Any]]) -> None:
+def write_json(where: str | None, answer: dict[str, Any]) -> None:
     """Writes the answer to a file, or as one line to standard output for "-"."""
     if where == "-":
-        json_line(json.dumps(answer()))
+        json_line(json.dumps(answer))
     elif where is not None:
-        write_aside(Path(where), (json.dumps(answer(), indent=2) + "\n").encode())
+        write_aside(Path(where), (json.dumps(answer, indent=2) + "\n").encode())
 
 
 def check_json_place(where: str | None) -> None:

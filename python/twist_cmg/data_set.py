@@ -94,7 +94,7 @@ def stats_main(arguments: Sequence[str]) -> int:
     }
     console.print(_table(clips))
     console.print(_total_line(total), markup=False, soft_wrap=True)
-    write_json(options.json, lambda: {"clips": clips, "total": total, "filter": _plain(rule)})
+    write_json(options.json, {"clips": clips, "total": total, "filter": _plain(rule)})
     return SUCCESS if clips else FAILED
 
 

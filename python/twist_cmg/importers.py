@@ -27,6 +27,7 @@ from .pickles import read_arrays
 
 _XYZW = [3, 0, 1, 2]  # where w x y z stand in x y z w
 _LAFAN1_FPS = 30.0
+MIN_FRAMES = 10
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def read_motion(source: Source, robot: _C.Robot, options: ReadOptions | None = N
     else:
         raw = _READERS[kind](path)
         past = Provenance(path.name, kind, hashlib.sha256(path.read_bytes()).hexdigest())
+    if len(raw.dof_pos) < MIN_FRAMES:
+        raise ValueError(f"{path} has {len(raw.dof_pos)} frames; at least {MIN_FRAMES} are needed")
     fps, done = _rate(raw.fps, options.fps)
     names = raw.joint_names or _order(path, raw, robot, options.joints)
     dof_pos, remarks = to_robot(path, names, raw.dof_pos, robot)

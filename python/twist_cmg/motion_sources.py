@@ -18,7 +18,7 @@ class Source:
 
     path: Path
     name: str  # its place in its folder or list, without suffix: "walks/slow"
-    weight: float | None = None  # None: not told here
+    weight: float | None = None  # None: what the file says, or 1
     description: str = ""
 
 
@@ -78,15 +78,17 @@ def _entry(where: str, entry: Any, folder: Path) -> Source:
         if key not in _ENTRY:
             hint = did_you_mean(str(key), _ENTRY)
             raise ValueError(f"{where} has the key {key!r}{hint}; valid are {', '.join(_ENTRY)}")
-    weight, text = entry.get("weight", 1.0), entry.get("description")
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1e9:
+    weight, text = entry.get("weight"), entry.get("description")
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if "weight" in entry and not (number and 0 <= weight < 1e9):
         raise ValueError(f"{where}: weight must be a number from 0 on, not {weight!r}")
     file = Path(entry["file"]).expanduser()
     if not (folder / file).is_file():
         raise ValueError(f"{where}: there is no motion file {folder / file}")
     name = file.name if file.is_absolute() or ".." in file.parts else file.as_posix()
     description = "" if text is None else str(text)
-    return Source(folder / file, name.removesuffix(file.suffix), float(weight), description)
+    name = name.removesuffix(file.suffix)
+    return Source(folder / file, name, None if weight is None else float(weight), description)
 
 
 def _suffixes() -> str:

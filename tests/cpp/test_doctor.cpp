@@ -132,6 +132,7 @@ TEST(Doctor, SeesAnImpossibleHeightAboveTheClipsOwnFloor) {
   const Finding height = found(examine(clip), "root_height").at(0);
   EXPECT_EQ(height.severity, "error");
   EXPECT_EQ(height.last, 0);
+  EXPECT_NEAR(height.worst, clip.root_pos[2] - 3 - 1.1, 0.005);
   EXPECT_EQ(examine(clip).first, 1);
 }
 

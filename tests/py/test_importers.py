@@ -1,7 +1,6 @@
 """Every format ends as the same clip: joints by name, quaternions w first; the rest is refused."""
 
 import hashlib
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +33,7 @@ from twist_cmg.config import robot_settings
 from twist_cmg.importers import FORMATS, ReadOptions, read_motion
 from twist_cmg.joint_names import ORDERS, to_robot, unnamed
 from twist_cmg.motion_file import Clip
-from twist_cmg.motion_sources import SUFFIXES, Source, find_sources
+from twist_cmg.motion_sources import Source
 
 
 def read(path: Path, **options: Any) -> Clip:
@@ -246,7 +245,7 @@ def test_a_leg_must_be_whole(tmp_path: Path) -> None:
         ("root_x,root_y\n1,2\n", "is not rows of numbers without a header"),
         ("1,2,3\n", "not 3 columns"),
         (",".join("1" * 36) + "\n" + ",".join("1" * 35) + "\n", "is not rows of numbers"),
-        (",".join("1" * 37) + "\n", "30 joints without names; it must have 29 or 23"),
+        ((",".join("1" * 37) + "\n") * 10, "30 joints without names; it must have 29 or 23"),
         ("\x00\x01", "is not rows of numbers"),
         ("é", "is not rows of numbers"),
     ],
@@ -260,43 +259,13 @@ def test_a_wrong_table_is_refused(tmp_path: Path, text: str, told: str) -> None:
     assert "\n" not in str(error.value)
 
 
-class Call:
-    """Calls a function when it is unpickled."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self.call
-
-
-@pytest.mark.parametrize("protocol", [0, 2, pickle.HIGHEST_PROTOCOL])
-def test_a_hostile_pickle_runs_nothing(tmp_path: Path, protocol: int) -> None:
-    trap = tmp_path / "trap"
-    for function in (os.mkdir, eval, np.fromfile):
-        hidden = {**twist(), "extra": [Call(function, str(trap))]}
-        file = save_pickle(tmp_path / "bad.pkl", hidden, protocol)
-        with pytest.raises(
-            ValueError, match=r"bad\.pkl is not a motion file: it asks for"
-        ) as error:
-            read(file)
-        assert function.__name__ in str(error.value) and "\n" not in str(error.value)
-    assert not trap.exists()
-
-
-def test_objects_in_arrays_are_refused(tmp_path: Path) -> None:
-    data = {**twist(), "extra": np.array([{}, None], dtype=object)}
-    with pytest.raises(ValueError, match="it holds an array of type object"):
-        read(save_pickle(tmp_path / "bad.pkl", data))
-
-
-def test_damaged_pickles_are_refused(tmp_path: Path) -> None:
-    file = save_pickle(tmp_path / "bad.pkl", twist())
-    content = file.read_bytes()
-    for damaged in (b"", b"hello", b"\x80\x04.", content[:50], content[: len(content) // 2]):
-        file.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"bad\.pkl is not a"):
-            read(file)
+def test_a_few_frames_are_no_motion(tmp_path: Path) -> None:
+    few = {key: value if key == "fps" else value[:9] for key, value in twist().items()}
+    with pytest.raises(ValueError, match=r"few\.pkl has 9 frames; at least 10 are needed"):
+        read(save_pickle(tmp_path / "few.pkl", few))
+    empty = {key: value if key == "fps" else value[:0] for key, value in twist().items()}
+    with pytest.raises(ValueError, match=r"few\.pkl has 0 frames"):
+        read(save_pickle(tmp_path / "few.pkl", empty))
 
 
 def test_a_format_can_be_told_and_a_suffix_is_needed_otherwise(tmp_path: Path) -> None:
@@ -308,59 +277,3 @@ def test_a_format_can_be_told_and_a_suffix_is_needed_otherwise(tmp_path: Path) -
         if kind != "lafan1":
             with pytest.raises(ValueError, match=r"walk\.txt is (damaged|not a motion)"):
                 read(file, format=kind)
-
-
-def test_folders_are_searched_through_and_through(tmp_path: Path) -> None:
-    (tmp_path / "in" / "deep").mkdir(parents=True)
-    for name in ("b.pkl", "in/a.csv", "in/deep/c.npz", "in/notes.txt", ".b.pkl.3.tmp", ".x.npz"):
-        (tmp_path / name).touch()
-    found = find_sources([str(tmp_path), str(tmp_path / "b.pkl")])
-    assert [source.name for source in found] == ["b", "in/a", "in/deep/c", "b"]
-    assert {".pkl", ".npz", ".csv"} <= set(SUFFIXES)
-    (tmp_path / "empty").mkdir()
-    for wrong in ([], [str(tmp_path / "empty")], [str(tmp_path / "c.pkl")]):
-        with pytest.raises(ValueError, match=r"recorded motion|holds no|there is no motion file"):
-            find_sources(wrong)
-
-
-def test_a_list_is_read_with_its_keys_in_any_order(tmp_path: Path) -> None:
-    (tmp_path / "data" / "a").mkdir(parents=True)
-    for name in ("data/a/one.pkl", "data/two.npz", "three.csv"):
-        (tmp_path / name).touch()
-    (tmp_path / "list.yaml").write_text(
-        "motions:\n"
-        "- {weight: 2.5, file: a/one.pkl, description: first}\n"
-        "- file: two.npz\n  description:\n  weight: 0\n"
-        f"- file: {tmp_path}/three.csv\n"
-        "root_path: data\n"
-    )
-    one, two, three = find_sources([str(tmp_path / "list.yaml")])
-    assert one == Source(tmp_path / "data/a/one.pkl", "a/one", 2.5, "first")
-    assert two == Source(tmp_path / "data/two.npz", "two", 0.0, "")
-    assert three == Source(tmp_path / "three.csv", "three", 1.0, "")
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("[1]", "is no motion list: it must have the keys root_path and motions"),
-        ("motions: []", "motions must be a list of entries with file, weight, description"),
-        ("{motions: [{file: a.pkl}], root: x}", "is no motion list"),
-        ("{motions: [{file: a.pkl}], root_path: 3}", "root_path must be a folder, not 3"),
-        ("motions: [a.pkl]", "motions[0] must name a file"),
-        ("motions: [{weight: 1}]", "motions[0] must name a file"),
-        ("motions: [{file: a.pkl, wieght: 1}]", "'wieght' (did you mean 'weight'?)"),
-        ("motions: [{file: a.pkl}, {file: b.pkl}]", "motions[1]: there is no motion file"),
-        ("motions: [{file: a.pkl, weight: -1}]", "weight must be a number from 0 on, not -1"),
-        ("motions: [{file: a.pkl, weight: .nan}]", "weight must be a number from 0 on, not nan"),
-        ("motions: [{file: a.pkl, weight: '1'}]", "weight must be a number from 0 on, not '1'"),
-        ("motions: [{file: a.pkl, file: a.pkl}]", "the key 'file' is given twice"),
-        ("motions: [", "is not valid YAML"),
-    ],
-)
-def test_a_wrong_list_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "a.pkl").touch()
-    (tmp_path / "list.yaml").write_text(text)
-    with pytest.raises(ValueError) as error:
-        find_sources([str(tmp_path / "list.yaml")])
-    assert "list.yaml" in str(error.value) and told in str(error.value)
