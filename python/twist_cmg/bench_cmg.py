@@ -1,5 +1,6 @@
 """Measures the motion generator beside plain PyTorch and bare matrix products, in one run."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def seed_sized_cmg() -> _C.Cmg:
     state |= {"network.gate.2.weight": normal(HIDDEN, EXPERTS)}
     state |= {"network.gate.0.bias": torch.zeros(HIDDEN)}
     state |= {"network.gate.2.bias": torch.zeros(EXPERTS)}
-    for layer, (inputs, outputs) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(WIDTHS)):
         state[f"network.layers.{layer}.weight"] = normal(EXPERTS, inputs, outputs)
         state[f"network.layers.{layer}.bias"] = torch.zeros(EXPERTS, outputs)
     for name, value in (("mean", 0), ("deviation", 0.1), ("active", 1), ("start", 0)):
@@ -93,7 +94,7 @@ class PlainNetwork(torch.nn.Module):
             torch.nn.Linear(HIDDEN, EXPERTS),
             torch.nn.Softmax(dim=1),
         )
-        pairs = list(zip(WIDTHS, WIDTHS[1:], strict=False))
+        pairs = list(itertools.pairwise(WIDTHS))
         self.experts = [torch.randn(EXPERTS, i, o) / i**0.5 for i, o in pairs]
         self.biases = [torch.zeros(EXPERTS, o) for _, o in pairs]
         self.together = [w.transpose(0, 1).reshape(w.shape[1], -1) for w in self.experts]
@@ -134,7 +135,7 @@ def _plain(
 def _products(rows: int) -> tuple[int, float]:
     """The bare products of one frame, each on whichever float32 back end does it faster."""
     shapes = [(WIDTHS[0], HIDDEN), (HIDDEN, EXPERTS)]
-    shapes += [(i, EXPERTS * o) for i, o in zip(WIDTHS, WIDTHS[1:], strict=False)]
+    shapes += [(i, EXPERTS * o) for i, o in itertools.pairwise(WIDTHS)]
     seconds = 0.0
     for inputs, outputs in shapes:
         left, right = torch.randn(rows, inputs), torch.randn(inputs, outputs)

@@ -25,7 +25,7 @@ def is_seed_layout(values: object) -> bool:
 
 
 def read_seed_file(path: Path) -> Any:
-    """Loads the file with nothing but tensors, arrays and plain containers; ValueError otherwise."""
+    """Loads tensors, arrays and plain containers, and nothing else; ValueError otherwise."""
     dtypes = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)]
     rebuild = (multiarray._reconstruct, multiarray.scalar)  # type: ignore[attr-defined]
     allowed = [*rebuild, np.ndarray, np.dtype, *dtypes]
