@@ -94,6 +94,13 @@ def test_a_cell_that_fails_is_noticed(tmp_path: Path) -> None:
         run_notebook(broken)
 
 
+def test_an_empty_drawing_is_noticed(tmp_path: Path, pyplot: Any) -> None:
+    draw = "import matplotlib.pyplot as plt\nfor _ in range(5):\n    plt.subplots()[1].plot([1, 2])"
+    check(write_notebook(tmp_path / "drawings.ipynb", draw), pyplot)
+    with pytest.raises(AssertionError):
+        check(write_notebook(tmp_path / "empty.ipynb", draw, "plt.subplots()"), pyplot)
+
+
 def test_what_a_cell_ends_with_is_shown(tmp_path: Path) -> None:
     made = write_notebook(tmp_path / "made.ipynb", "a = [1]", "a.append(2)", "a")
     assert run_notebook(made) == ["[1, 2]"]
