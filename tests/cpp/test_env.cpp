@@ -18,7 +18,8 @@ constexpr double kNever = 1e6;
 // No noise, no end, one reward.
 EnvSettings calm() {
   EnvSettings s;
-  s.reset = {0, 0, 0, 0, 0, 0, {0.8, 0.8}};
+  s.reset = {0, 0, 0, 0, 0, 0};
+  s.randomise.friction = {0.8, 0.8};
   s.termination = {-kNever, 180, 0};
   s.episode_s = 1000;
   s.rewards = {{"alive", 1.0}};
