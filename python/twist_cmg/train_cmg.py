@@ -103,4 +103,3 @@ def _save_model(session: Session, trainer: _C.CmgTrainer, run: RunFolder, loop: 
     file = run.path / CMG_COPY
     save_checkpoint(checkpoint, file)
     return file
-
