@@ -1,9 +1,10 @@
 """The CMG as an ONNX graph that takes and gives raw frames.
 
 Inputs `features` (batch, features), a frame row as motion/reference.h lays it out (in the profile
-"joints" its first part, angles and velocities), and `command` (batch, 3) in m/s, m/s, rad/s; output `next_features` (batch, features), the frame 20 ms later.
-Normalisation is inside. Not inside is what the generator does afterwards: joints within their
-limits, gravity of unit length, load shares in [0, 1], velocities from neighbouring frames, rest.
+"joints" its first part, angles and velocities), and `command` (batch, 3) in m/s, m/s, rad/s; output
+`next_features` (batch, features), the frame 20 ms later. Normalisation is inside. Not inside is
+what the generator does afterwards: joints within their limits, gravity of unit length, load shares
+in [0, 1], velocities from neighbouring frames, rest.
 """
 
 import json

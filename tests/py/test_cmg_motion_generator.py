@@ -104,7 +104,6 @@ REFUSED: list[tuple[Callable[[Generator], Any], str]] = [
     (lambda g: g.update_commands([0, 0, 0], [1]), "commands must have shape (1, 3)"),
     (lambda g: g.update_commands([[0, np.nan, 0]], [1]), "commands holds nan"),
     (lambda g: g.update_commands([["a", 0, 0]], [1]), "commands must be an array of numbers"),
-    (lambda g: g.update_commands([[1e300, 0, 0]], [1]), "commands holds inf"),
     (lambda g: g.reset([0], np.zeros((1, JOINTS))), "init_motion must have shape (1, 58)"),
     (lambda g: g.reset([0], np.full((1, 58), np.inf)), "init_motion holds inf"),
     (lambda g: g.read(offset=-1), "not -1"),
@@ -125,10 +124,20 @@ def test_refuses_in_one_sentence(use: Callable[[Generator], Any], told: str) -> 
     assert torch.equal(generator.read(), before), "what fails changes nothing"
 
 
-@pytest.mark.parametrize("field", ["num_envs", "buffer_size", "look_ahead"])
-def test_settings_are_checked(field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("num_envs", -1, "num_envs must lie in [1, 1e+07], not be -1"),
+        ("buffer_size", 3, "buffer_size must lie in"),
+        ("look_ahead", -1, "look_ahead must lie in"),
+        ("look_ahead", 51, "look_ahead 51 is more than half of buffer_size 100"),
+        ("preload_duration", 10, "preload_duration must lie in"),
+        ("mode", "offline", "mode must be one of pregenerated, realtime, not 'offline'"),
+    ],
+)
+def test_settings_are_checked(field: str, value: Any, told: str) -> None:
     settings = _C.CmgMotionSettings()
-    settings.num_envs = 2
-    with pytest.raises(ValueError, match=field):
-        setattr(settings, field, -1)
+    setattr(settings, field, value)
+    with pytest.raises(ValueError) as error:
         Generator(CMG, settings, _C.Workers(1))
+    assert told in str(error.value)

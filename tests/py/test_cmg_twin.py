@@ -178,7 +178,7 @@ def test_optimiser_step_agrees(recipe):
 
 
 def test_one_step_of_the_optimiser_agrees_closely(recipe):
-    """From the same gradient, so that Adam's division by small numbers does not blow up rounding."""
+    """From the same gradient: Adam divides by small numbers, which would blow up rounding."""
     trainer, _, values = recipe
     weights = twin_weights(trainer.state())
     probe = trainer.probe()
