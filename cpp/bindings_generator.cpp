@@ -24,8 +24,12 @@ struct Reader {
   // environment numbers; None means all
   std::vector<int> ids(const py::object& given) const {
     if (given.is_none()) return everyone;
-    const auto numbers = IntArray::ensure(given);
-    if (!numbers || numbers.ndim() != 1) fail("env_ids must be a list of whole numbers");
+    // an array of floats or truths would be taken for numbers of environments without a word
+    const auto array = py::array::ensure(given);
+    const char kind = array ? array.dtype().kind() : '?';
+    const bool whole = kind == 'i' || kind == 'u' || (array && array.size() == 0);
+    if (!whole || array.ndim() != 1) fail("env_ids must be a list of whole numbers");
+    const IntArray numbers(array);
     std::vector<int> ids;
     std::vector<bool> seen(everyone.size());
     for (py::ssize_t i = 0; i < numbers.size(); ++i) {

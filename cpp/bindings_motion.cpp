@@ -49,9 +49,15 @@ std::shared_ptr<void> keep(py::object object) {
           }};
 }
 
-Trajectories mapped(py::array_t<float, py::array::c_style> rows,
-                    py::array_t<float, py::array::c_style> commands,
-                    const std::vector<int>& lengths, int joints) {
+// the memory of an array, never that of a copy
+float* memory_of(py::array& array, const char* name) {
+  if (!py::isinstance<py::array_t<float, py::array::c_style>>(array) || !array.writeable())
+    fail(name, " must be a contiguous array of float32 that can be written");
+  return static_cast<float*>(array.mutable_data());
+}
+
+Trajectories mapped(py::array rows, py::array commands, const std::vector<int>& lengths,
+                    int joints) {
   py::ssize_t total = 0;
   for (const int length : lengths) total += length;
   const py::ssize_t width = FrameLayout{joints}.width();
@@ -59,7 +65,7 @@ Trajectories mapped(py::array_t<float, py::array::c_style> rows,
       commands.ndim() != 2 || commands.shape(0) != total || commands.shape(1) != 3) {
     fail("rows and commands must be (", total, ", ", width, ") and (", total, ", 3) floats");
   }
-  float *first = rows.mutable_data(), *command = commands.mutable_data();
+  float *first = memory_of(rows, "rows"), *command = memory_of(commands, "commands");
   return Trajectories(lengths, joints, first, command, keep(py::make_tuple(rows, commands)));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <type_traits>
 
 #include "base/error.h"
 #include "base/robot.h"
@@ -13,16 +14,29 @@ namespace {
 constexpr int kFade = 25;            // frames over which the end of a loop turns into its start
 constexpr std::size_t kTimes = 100;  // generations remembered
 
+CmgMotionSettings checked(CmgMotionSettings settings) {
+  settings.visit([](const char* name, const auto& value, const Valid& valid, const char*) {
+    if constexpr (std::is_same_v<decltype(value), const int&>) {
+      if (value < valid.lower || value > valid.upper) {
+        fail(name, " must lie in [", valid.lower, ", ", valid.upper, "], not be ", value);
+      }
+    } else if (!std::count(valid.choices.begin(), valid.choices.end(), value)) {
+      fail(name, " must be one of ", join(valid.choices), ", not '", value, "'");
+    }
+  });
+  if (settings.look_ahead > settings.buffer_size / 2) {
+    fail("look_ahead ", settings.look_ahead, " is more than half of buffer_size ",
+         settings.buffer_size);
+  }
+  return settings;
+}
+
 }  // namespace
 
 CmgMotionGenerator::CmgMotionGenerator(const Cmg& model, const CmgMotionSettings& settings,
                                        std::shared_ptr<Workers> workers, at::ScalarType type,
                                        at::Device device)
-    : settings_(settings), rollout_(model, type, device), workers_(std::move(workers)) {
-  if (settings.look_ahead > settings.buffer_size / 2) {
-    fail("look_ahead ", settings.look_ahead, " is more than half of buffer_size ",
-         settings.buffer_size);
-  }
+    : settings_(checked(settings)), rollout_(model, type, device), workers_(std::move(workers)) {
   envs_.resize(settings.num_envs);
   rollout_.resize(settings.num_envs);
   take_memory();

@@ -41,7 +41,8 @@ struct CmgMotionSettings {
 /// time, up to half of the ring.
 class CmgMotionGenerator {
  public:
-  /// Motion stands still until `update_commands` or `reset`.
+  /// Motion stands still until `update_commands` or `reset`. Throws UserError for settings that
+  /// are not valid.
   CmgMotionGenerator(const Cmg& model, const CmgMotionSettings& settings,
                      std::shared_ptr<Workers> workers, at::ScalarType type = at::kFloat,
                      at::Device device = at::kCPU);

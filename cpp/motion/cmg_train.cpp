@@ -211,6 +211,9 @@ std::vector<double> CmgTrainer::held_out(std::span<const int> horizons,
   if (horizons.empty() || *std::min_element(horizons.begin(), horizons.end()) < 1) {
     fail("horizons are numbers of frames, at least 1");
   }
+  if (how != "model" && how != "hold" && how != "repeat") {
+    fail("motion is continued by model, hold or repeat, not by '", how, "'");
+  }
   const int frames = kBefore + *std::max_element(horizons.begin(), horizons.end());
   std::vector<int> all;
   for (const int stream : data_.held_out()) {
@@ -299,6 +302,7 @@ State CmgTrainer::probe() {
   state["start"] = batch.start;
   state["truth"] = batch.truth;
   state["commands"] = batch.commands;
+  if (batch.teacher.defined()) state["teacher"] = batch.teacher;
   state["loss"] = at::full({}, std::accumulate(losses_.begin(), losses_.end(), 0.0), at::kDouble);
   const FlatParameters& parameters = model_.network().parameters();
   const std::vector<at::Tensor> gradients = views_like(parameters, gradient_);

@@ -70,7 +70,7 @@ struct CmgTrainSettings {
 /// What one optimiser step did.
 struct CmgUpdate {
   int iteration = 0;     ///< steps taken so far, this one included
-  double loss = 0;       ///< mean smooth-L1 error over windows, frames and varying features
+  double loss = 0;       ///< mean error over windows, frames and varying features
   double grad_norm = 0;  ///< before clipping
   double learning_rate = 0;
   int unroll = 0;   ///< frames
@@ -105,7 +105,8 @@ class CmgTrainer {
   int longest_horizon() const;
 
   /// What the next update would see and compute, for tests: start (batch, features), truth (unroll,
-  /// batch, features), commands (unroll, batch, 3), loss (), and gradient.<parameter>.
+  /// batch, features), commands (unroll, batch, 3), teacher (unroll, batch, 1) if truth is forced
+  /// on any, loss (), and gradient.<parameter>.
   State probe();
 
   /// Everything needed to continue exactly: weights, statistics, moments, iteration.

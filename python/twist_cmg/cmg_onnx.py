@@ -1,9 +1,10 @@
 """The CMG as an ONNX graph that takes and gives raw frames.
 
-Inputs `features` (batch, features), a frame row as motion/reference.h lays it out, and `command`
-(batch, 3) in m/s, m/s, rad/s; output `next_features` (batch, features), the frame 20 ms later.
-Normalisation is inside. Not inside is what the generator does afterwards: joints within their
-limits, gravity of unit length, load shares in [0, 1], velocities from neighbouring frames, rest.
+Inputs `features` (batch, features), a frame row as motion/reference.h lays it out (in the profile
+"joints" its first part, angles and velocities), and `command` (batch, 3) in m/s, m/s, rad/s; output
+`next_features` (batch, features), the frame 20 ms later. Normalisation is inside. Not inside is
+what the generator does afterwards: joints within their limits, gravity of unit length, load shares
+in [0, 1], velocities from neighbouring frames, rest.
 """
 
 import json
@@ -46,14 +47,15 @@ class _Graph:
 
 
 def normalise_command(statistics: Tensors) -> tuple[Array, Array]:
-    """Scale and offset that make the network's input of a command."""
-    largest = np.maximum(-statistics["command_low"], statistics["command_high"])
-    return 1 / np.maximum(largest, np.float32(1e-3)), np.zeros_like(largest)
+    """Scale and offset that make the network's input of a command: -1 to 1 over its range."""
+    low, high = statistics["command_low"], statistics["command_high"]
+    scale = np.float32(2) / np.maximum(high - low, np.float32(1e-3))
+    return scale, -scale * np.float32(0.5) * (low + high)
 
 
-def combine(graph: _Graph, features: str, output: str) -> str:
-    """The next normalised features of the present ones and the network's output, a change."""
-    return graph.add("Add", features, output)
+def combine(graph: _Graph, carry: float, features: str, output: str) -> str:
+    """The next normalised features: the network's output, added to the present ones or alone."""
+    return graph.add("Add", features, output) if carry else output
 
 
 def to_onnx(cmg: _C.Cmg, joint_names: Sequence[str]) -> bytes:
@@ -61,7 +63,7 @@ def to_onnx(cmg: _C.Cmg, joint_names: Sequence[str]) -> bytes:
     state = {name: tensor.numpy() for name, tensor in cmg.state().items()}
     weights, statistics = _part(state, "network."), _part(state, "statistics.")
     graph = _Graph()
-    _build(graph, weights, statistics)
+    _build(graph, weights, statistics, float(state["network.carry"].item()))
     width = len(statistics["mean"])
     features, command, result = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
@@ -79,7 +81,7 @@ def to_onnx(cmg: _C.Cmg, joint_names: Sequence[str]) -> bytes:
     return model.SerializeToString()
 
 
-def _build(graph: _Graph, weights: Tensors, statistics: Tensors) -> None:
+def _build(graph: _Graph, weights: Tensors, statistics: Tensors, carry: float) -> None:
     mean, deviation = graph.constant(statistics["mean"]), graph.constant(statistics["deviation"])
     active = graph.constant(statistics["active"])
     distance = graph.add("Div", graph.add("Sub", "features", mean), deviation)
@@ -94,7 +96,7 @@ def _build(graph: _Graph, weights: Tensors, statistics: Tensors) -> None:
         x = _experts(graph, weights, f"layers.{layer}", x, gate)
         if layer < 2:
             x = graph.add("Elu", x)
-    step = graph.add("Mul", combine(graph, features, x), active)
+    step = graph.add("Mul", combine(graph, carry, features, x), active)
     graph.add("Add", graph.add("Mul", step, deviation), mean, output="next_features")
 
 
@@ -141,7 +143,9 @@ def _part(state: Tensors, prefix: str) -> dict[str, Array]:
 def _metadata(statistics: Tensors, joint_names: Sequence[str]) -> dict[str, str]:
     """What a reader must know: strings, of which all but the version are JSON."""
     n = len(joint_names)
-    widths = {"q": n, "qd": n, "height": 1, "gravity": 3, "lin_vel": 3, "ang_vel": 3, "contact": 2}
+    widths = {"q": n, "qd": n}
+    if len(statistics["mean"]) > 2 * n:  # the profile "full"
+        widths |= {"height": 1, "gravity": 3, "lin_vel": 3, "ang_vel": 3, "contact": 2}
     return {
         "version": str(FORMAT_VERSION),
         "fps": "50",

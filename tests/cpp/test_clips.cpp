@@ -81,7 +81,7 @@ TEST(Clips, CommandIsTheMeanVelocityOfASecond) {
   EXPECT_NEAR(motion.command(0, 50)[0], vx, 1e-4);
   EXPECT_NEAR(motion.command(0, 50)[1], vy, 1e-4);
   EXPECT_NEAR(motion.command(0, 50)[2], kYawRate, 1e-3);
-  EXPECT_TRUE(motion.targets.empty());
+  EXPECT_TRUE(motion.is_recorded(0));
 }
 
 TEST(Clips, TiltBecomesProjectedGravity) {

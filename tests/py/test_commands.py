@@ -90,7 +90,7 @@ def test_the_smoother_refuses_in_one_sentence(
 def test_the_seed_example_has_an_answer() -> None:
     commands = CommandSampler().sample_batch(1000, strategy="stage1_basic")
     assert commands.shape == (1000, 3) and commands.dtype == np.float32
-    assert commands[:, 0].min() >= 0.3 and commands[:, 0].max() <= 1.05
+    assert commands[:, 0].min() >= 0.3 and commands[:, 0].max() <= 1.55
     assert not commands[:, 1:].any()
 
 
@@ -132,14 +132,14 @@ def test_a_strategy_is_its_method() -> None:
 
 def test_commands_keep_to_what_is_supported() -> None:
     sampler = CommandSampler(5000, vx=(-1.5, 3.0), wz=(-0.2, 0.2))
-    assert sampler.supported.vx == [-0.6, 1.05]  # CommandSettings
-    assert (sampler.ranges.vx, sampler.ranges.wz) == ([-0.6, 1.05], [-0.2, 0.2])
+    assert sampler.supported.vx == [-0.6, 1.55]  # CommandSettings
+    assert (sampler.ranges.vx, sampler.ranges.wz) == ([-0.6, 1.55], [-0.2, 0.2])
     for strategy in ("uniform", "normal", "truncated_normal", "mixed"):
         commands = sampler.sample(strategy)
-        assert commands[:, 0].min() >= -0.6 and commands[:, 0].max() <= 1.05
+        assert commands[:, 0].min() >= -0.6 and commands[:, 0].max() <= 1.55
         assert np.abs(commands[:, 1]).max() <= 0.35 and np.abs(commands[:, 2]).max() <= 0.2
     straight = sampler.sample("curriculum", difficulty=0)
-    assert straight[:, 0].min() >= 0 and 0.5 < straight[:, 0].max() <= 0.525
+    assert straight[:, 0].min() >= 0 and 0.75 < straight[:, 0].max() <= 0.775
     assert not straight[:, 1:].any()
     ends = CommandSampler(5000, seed=1).sample("truncated_normal", std=(9, 9, 9))
     assert len(np.unique(ends[:, 0])) > 4900  # no heap anywhere
@@ -153,7 +153,7 @@ def test_commands_keep_to_what_is_supported() -> None:
         (lambda: CommandSampler(3).sample("run"), "no strategy 'run'; there are uniform, curric"),
         (lambda: CommandSampler(3).sample_preset("run"), "there are forward, backward"),
         (lambda: CommandSampler(3).sample("curriculum", difficulty=2), "[0, 1], not be 2"),
-        (lambda: CommandSampler(vx=(2, 3)), "vx in [2, 3], but supported is [-0.6, 1.05]"),
+        (lambda: CommandSampler(vx=(2, 3)), "vx in [2, 3], but supported is [-0.6, 1.55]"),
         (lambda: CommandSampler(vx=(1, 0)), "vx needs two ascending finite numbers, not [1, 0]"),
         (
             lambda: CommandSampler(3, supported=CommandSet(vx=(0, 1))).sample("backward"),
