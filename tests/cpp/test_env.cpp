@@ -297,7 +297,7 @@ TEST(Env, EpisodesWithoutNoiseBeginOnTheReference) {
 
 TEST(Env, NoiseOfTheStartIsWhatTheSettingsSay) {
   EnvSettings settings = calm();
-  settings.reset = {1.0, 0.05, 0.3, 0.2, 0.4, 0.03, {0.8, 0.8}};
+  settings.reset = {1.0, 0.05, 0.3, 0.2, 0.4, 0.03};
   const int envs = 300;
   const auto env = make_env(settings, envs);
   double q = 0, qd = 0, lin = 0, ang = 0, tilt = 0;
