@@ -149,6 +149,13 @@ void CmgData::compute_statistics() {
     statistics_.deviation.push_back(
         static_cast<float>(std::max(deviation, settings_.deviation_floor)));
   }
+
+  // an error of the mean velocity is small beside the swing of the legs, but it is what is asked
+  // for
+  const FrameLayout layout{motion_.joints};
+  for (const int i : {layout.lin_vel(), layout.lin_vel() + 1, layout.ang_vel() + 2}) {
+    if (i < features_) statistics_.deviation[i] /= static_cast<float>(settings_.velocity_emphasis);
+  }
 }
 
 // The moments of a set and its mirror image together.
