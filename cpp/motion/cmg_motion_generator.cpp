@@ -89,7 +89,6 @@ void CmgMotionGenerator::reset(std::span<const int> ids, std::span<const Command
     const float* frame = frames.empty() ? standing_frame().data() : frames.data() + i * features();
     if (!commands.empty()) envs_.at(ids[i]).target = commands[i];
     start(ids[i], frame, frame, {});
-    if (frames.empty()) rollout_.reset(ids[i]);
   }
   fill(ids);
 }

@@ -58,7 +58,6 @@ void CmgRollout::resize(int streams) {
 void CmgRollout::reset(int stream) {
   const std::vector<float>& start = statistics().start;
   continue_from(stream, start.data(), start.data(), {});
-  idle_[stream] = kStopFrames + kSettleFrames;
 }
 
 void CmgRollout::continue_from(int stream, const float* row, const float* before,
@@ -66,7 +65,10 @@ void CmgRollout::continue_from(int stream, const float* row, const float* before
   std::copy_n(row, features(), frame(stream));
   std::copy_n(before, model_.num_joints(), past(stream));
   commands_[stream] = in_force;
-  idle_[stream] = 0;
+  // who stands is at rest already
+  const bool stands =
+      in_force.is_zero() && std::equal(row, row + features(), statistics().start.begin());
+  idle_[stream] = stands ? kStopFrames + kSettleFrames : 0;
 }
 
 void CmgRollout::advance(std::span<const int> ids, const Command* targets, float* rows,

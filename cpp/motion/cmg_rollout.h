@@ -39,6 +39,7 @@ class CmgRollout {
   /// Puts one stream back to standing.
   void reset(int stream);
   /// Goes on from a row (features), the joint angles before it (joints) and the command in force.
+  /// The standing row at command zero is at rest.
   void continue_from(int stream, const float* row, const float* past, const Command& in_force);
 
   /// Advances `ids`, each at most once, by one frame. Writes the rows (ids, features) and the

@@ -60,9 +60,9 @@ inline Cmg small_model(const std::string& profile = "full", const std::string& p
 constexpr int kCircle = 40;  // frames in which the model below goes round
 
 /// A model whose motion is known: under a constant command, joints 0 and 1 go round a circle that
-/// starts at the standing pose, with a radius proportional to vx and wz. The network is linear:
-/// large biases keep ELU on its straight side.
-inline Cmg circling_model(const std::string& profile = "full") {
+/// starts at the standing pose, with a radius proportional to vx and wz; `keep` of the radius is
+/// left after each frame. The network is linear: large biases keep ELU on its straight side.
+inline Cmg circling_model(const std::string& profile = "full", double keep = 1) {
   const at::NoGradGuard no_grad;
   CmgSettings settings;
   settings.profile = profile;
@@ -82,11 +82,12 @@ inline Cmg circling_model(const std::string& profile = "full") {
     if (layer == 0) p[CmgNetwork::kLayerBias].detach().fill_(kLift);
   }
 
-  // change = (R - 1) (x - centre), centre proportional to the distance of the command from zero
+  // change = (keep R - 1) (x - centre), centre proportional to the distance of the command from
+  // zero
   const double angle = 2 * M_PI / kCircle;
   const at::Tensor turn = at::zeros({inputs, features}), shift = at::zeros({features});
-  const double r[2][2] = {{std::cos(angle) - 1, -std::sin(angle)},
-                          {std::sin(angle), std::cos(angle) - 1}};
+  const double c = keep * std::cos(angle), d = keep * std::sin(angle);
+  const double r[2][2] = {{c - 1, -d}, {d, c - 1}};
   const std::vector<float> centre = s.command_centre(), factor = s.command_factor();
   for (int out = 0; out < 2; ++out) {
     for (int axis = 0; axis < 2; ++axis) {

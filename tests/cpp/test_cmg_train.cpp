@@ -148,20 +148,20 @@ TEST(CmgTrainer, ResumesExactlyOnAPlateau) {
   Workers workers(1);
   CmgTrainSettings settings = short_training();
   settings.schedule = "plateau";
-  settings.plateau_patience = 0;  // cut the rate after every epoch that is not better
+  settings.plateau_patience = 1;  // cut the rate after the second epoch that is not better
   settings.plateau_lowest = 1e-5;
   settings.unroll_max = 2;
   CmgDataSettings windows = quarter_held_out();
   windows.stride = 40;  // 18 streams of 4 windows and their mirror images: 2.9 updates an epoch
   CmgTrainer whole = make_trainer(workers, settings, windows);
-  for (int cut = 28; cut < 31; ++cut) {  // also within an epoch
+  for (int cut = 28; cut < 40; ++cut) {  // also within an epoch and between bad ones
     whole = make_trainer(workers, settings, windows);
     CmgTrainer first = make_trainer(workers, settings, windows),
                second = make_trainer(workers, settings, windows);
     for (int i = 0; i < cut; ++i) first.update();
     second.load_state(first.state());
     double lowest = 1;
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 70; ++i) {
       const CmgUpdate expected = whole.update();
       if (i < cut) continue;
       EXPECT_EQ(second.update().learning_rate, expected.learning_rate) << cut << " " << i;

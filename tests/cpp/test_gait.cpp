@@ -205,14 +205,17 @@ TEST_P(Gait, GroundCanGiveWhatTheMotionNeeds) {
 }
 
 TEST(GaitGrid, RootMovesAtTheCommandedVelocity) {
-  for (const Walk& walk : grid()) {
-    if (walk.command.is_zero()) continue;
-    int strides = 0;
-    const Vec3 mean = walk.exam.mean_velocity(kStand + 150, kStand + kWalk, &strides);
-    const Vec2 wanted(walk.command.vx, walk.command.vy);
-    EXPECT_GE(strides, 4) << walk.name;
-    EXPECT_LE((mean.head<2>() - wanted).norm(), std::max(0.05 * wanted.norm(), 0.01)) << walk.name;
-    EXPECT_NEAR(mean.z(), walk.command.wz, 0.05 * std::abs(walk.command.wz) + 1e-3) << walk.name;
+  for (const Walks* walks : {&grid(), &fast()}) {
+    for (const Walk& walk : *walks) {
+      if (walk.command.is_zero()) continue;
+      int strides = 0;
+      const Vec3 mean = walk.exam.mean_velocity(kStand + 150, kStand + kWalk, &strides);
+      const Vec2 wanted(walk.command.vx, walk.command.vy);
+      const double error = (mean.head<2>() - wanted).norm();
+      EXPECT_GE(strides, 4) << walk.name;
+      EXPECT_LE(error, 0.015 * wanted.norm() + 0.005) << walk.name;
+      EXPECT_NEAR(mean.z(), walk.command.wz, 0.02 * std::abs(walk.command.wz) + 1e-3) << walk.name;
+    }
   }
 }
 
@@ -229,15 +232,17 @@ TEST(GaitGrid, StandsStillBeforeAndAfter) {
 }
 
 TEST(GaitGrid, EachFootCarriesAndSwings) {
-  for (const Walk& walk : grid()) {
-    if (walk.command.is_zero()) continue;
-    for (int side = 0; side < 2; ++side) {
-      double alone = 0;
-      for (int frame = kStand + 100; frame < kStand + kWalk; ++frame) {
-        alone += walk.exam.share(frame, side) > 0.99;
+  for (const Walks* walks : {&grid(), &fast()}) {
+    for (const Walk& walk : *walks) {
+      if (walk.command.is_zero()) continue;
+      for (int side = 0; side < 2; ++side) {
+        double alone = 0;
+        for (int frame = kStand + 100; frame < kStand + kWalk; ++frame) {
+          alone += walk.exam.share(frame, side) > 0.99;
+        }
+        EXPECT_NEAR(alone / (kWalk - 100), 0.47, 0.06) << walk.name;
+        EXPECT_GT(walk.exam.clearance(side), 0.03) << walk.name;
       }
-      EXPECT_NEAR(alone / (kWalk - 100), 0.47, 0.06) << walk.name;
-      EXPECT_GT(walk.exam.clearance(side), 0.03) << walk.name;
     }
   }
 }

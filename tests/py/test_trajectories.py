@@ -1,6 +1,7 @@
 """Motion in Python: views without copies, recorded motion mapped from a file, joined streams."""
 
 import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,7 @@ def test_arrays_are_views() -> None:
         _C.Trajectories(2, 5, JOINTS).stream(2)
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> tuple[np.memmap, np.memmap]:
+def record(tmp_path: Path) -> tuple[np.memmap, np.memmap]:
     """Rows and commands of 9 frames on the disk, mapped so that writing stays in memory."""
     numbers = np.arange(9 * WIDTH, dtype=np.float32).reshape(9, WIDTH)
     numbers.tofile(tmp_path / "rows")
@@ -38,10 +38,8 @@ def recording(tmp_path: Path) -> tuple[np.memmap, np.memmap]:
     return rows, np.memmap(tmp_path / "commands", np.float32, "c", shape=(9, 3))
 
 
-def test_mapped_motion_is_not_copied_and_kept_alive(
-    recording: tuple[np.memmap, np.memmap],
-) -> None:
-    rows, commands = recording
+def test_mapped_motion_is_not_copied_and_kept_alive(tmp_path: Path) -> None:
+    rows, commands = record(tmp_path)
     motion = _C.Trajectories.mapped(rows, commands, [4, 5], JOINTS)
     assert (motion.streams, motion.frames, motion.lengths) == (2, 5, [4, 5])
     assert np.shares_memory(motion.stream(0), rows) and np.shares_memory(motion.stream(1), rows)
@@ -49,12 +47,16 @@ def test_mapped_motion_is_not_copied_and_kept_alive(
     assert motion.stream(1)[2, 2] == -1
     everything = _C.Trajectories(1, 5, JOINTS)
     everything.append(motion, 2.5)
-    expected = np.array(rows)
-    del rows, commands, recording, motion
+    expected, watch = np.array(rows), [weakref.ref(rows), weakref.ref(commands)]
+    del rows, commands, motion
     gc.collect()
+    assert all(alive() is not None for alive in watch)
     np.testing.assert_array_equal(everything.stream(1), expected[:4])
     np.testing.assert_array_equal(everything.stream(2), expected[4:])
     assert everything.weights == [1, 2.5, 2.5]
+    del everything
+    gc.collect()
+    assert all(alive() is None for alive in watch), "and let go at last"
 
 
 def test_streams_in_several_blocks_are_taken_one_by_one() -> None:
@@ -69,8 +71,8 @@ def test_streams_in_several_blocks_are_taken_one_by_one() -> None:
         motion.append(_C.Trajectories(1, 5, 23))
 
 
-def test_what_cannot_be_used_in_place_is_refused(recording: tuple[np.memmap, np.memmap]) -> None:
-    rows, commands = recording
+def test_what_cannot_be_used_in_place_is_refused(tmp_path: Path) -> None:
+    rows, commands = record(tmp_path)
     mapped = _C.Trajectories.mapped
     with pytest.raises(ValueError, match=r"must be \(8, 70\) and \(8, 3\)"):
         mapped(rows, commands, [4, 4], JOINTS)
