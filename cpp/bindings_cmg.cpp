@@ -30,6 +30,7 @@ void bind_cmg(py::module_& m) {
       .def_readonly("start", &CmgStatistics::start)
       .def_readonly("command_low", &CmgStatistics::command_low)
       .def_readonly("command_high", &CmgStatistics::command_high)
+      .def_readonly("calibration", &CmgStatistics::calibration)
       .def_property_readonly("command_centre", &CmgStatistics::command_centre)
       .def_property_readonly("command_factor", &CmgStatistics::command_factor)
       .def_property_readonly("feature_factor", &CmgStatistics::feature_factor);

@@ -24,6 +24,7 @@ void for_each_statistic(Statistics& s, int features, int joints, Use&& use) {
   use("statistics.command_low", s.command_low, CmgNetwork::kCommands);
   use("statistics.command_high", s.command_high, CmgNetwork::kCommands);
   use("statistics.command_rate", s.command_rate, CmgNetwork::kCommands);
+  use("statistics.calibration", s.calibration, CmgStatistics::kTerms * CmgNetwork::kCommands);
 }
 
 // The length of a dimension of a saved tensor; throws UserError if it is missing or has another
@@ -47,6 +48,19 @@ void check_features(int features, int joints) {
 }
 
 }  // namespace
+
+Command CmgStatistics::calibrated(const Command& c) const {
+  const double terms[kTerms] = {c.vx,        c.vy,        c.wz,        c.vx * c.vx, c.vy * c.vy,
+                                c.wz * c.wz, c.vy * c.wz, c.vx * c.vy, c.vx * c.wz};
+  Command out = c;
+  for (int i = 0; i < kTerms; ++i) {
+    const float* row = &calibration[std::size_t(i) * 3];
+    out.vx += terms[i] * row[0];
+    out.vy += terms[i] * row[1];
+    out.wz += terms[i] * row[2];
+  }
+  return out;
+}
 
 std::vector<float> CmgStatistics::command_centre() const {
   std::vector<float> centre(command_low.size());

@@ -6,6 +6,7 @@
 
 #include "motion/cmg_network.h"
 #include "motion/optim.h"
+#include "motion/reference.h"
 
 namespace twist {
 
@@ -18,10 +19,18 @@ struct CmgStatistics {
   std::vector<float> lower, upper;               // (joints) limits in rad
   std::vector<float> command_low, command_high;  // (3) range of the commands in the data
   std::vector<float> command_rate;               // (3) how fast commands were ramped, per second
+  std::vector<float> calibration;                // (kTerms, 3) see `calibrated`
+
+  /// vx, vy, wz, vx^2, vy^2, wz^2, vy wz, vx vy, vx wz
+  static constexpr int kTerms = 9;
 
   int features() const { return static_cast<int>(mean.size()); }
   int joints() const { return static_cast<int>(lower.size()); }
   bool has_root() const { return features() > 2 * joints(); }  // false for the profile "joints"
+
+  /// The command to give to the network so that its motion has the velocity `wish` in the mean:
+  /// wish + terms(wish) * calibration. Zero stays zero.
+  Command calibrated(const Command& wish) const;
 
   /// A command is normalised as (command - centre) * factor, which is
   /// 2 (command - low) / (high - low) - 1.

@@ -66,6 +66,7 @@ CmgData::CmgData(Trajectories motion, JointMirror mirror, std::vector<double> lo
   find_transitions();
   ramp_conditions();
   list_windows(frames);
+  statistics_.calibration.assign(CmgStatistics::kTerms * 3, 0.0f);
   set_statistics(statistics_);
 }
 
@@ -148,13 +149,6 @@ void CmgData::compute_statistics() {
     statistics_.active.push_back(deviation < kConstantBelow ? 0.0f : 1.0f);
     statistics_.deviation.push_back(
         static_cast<float>(std::max(deviation, settings_.deviation_floor)));
-  }
-
-  // an error of the mean velocity is small beside the swing of the legs, but it is what is asked
-  // for
-  const FrameLayout layout{motion_.joints};
-  for (const int i : {layout.lin_vel(), layout.lin_vel() + 1, layout.ang_vel() + 2}) {
-    if (i < features_) statistics_.deviation[i] /= static_cast<float>(settings_.velocity_emphasis);
   }
 }
 

@@ -23,7 +23,6 @@ struct CmgDataSettings {
   double transition_share = 1.0 / 3;  ///< windows around a change between standing and moving
   double mirror_share = 0.5;          ///< windows that are mirrored
   double deviation_floor = 0.02;      ///< least standard deviation, in the units of the feature
-  double velocity_emphasis = 3;       ///< how much more errors of the root's planar motion count
 
   template <class V>
   void visit(V&& field) {
@@ -36,8 +35,6 @@ struct CmgDataSettings {
     field("mirror_share", mirror_share, Valid(0, 1), "share of mirrored windows");
     field("deviation_floor", deviation_floor, Valid(1e-6, 10),
           "least standard deviation of a feature, in its units");
-    field("velocity_emphasis", velocity_emphasis, Valid(0.1, 100),
-          "how much larger the planar velocity and the yaw rate of the root are to the network");
   }
 };
 

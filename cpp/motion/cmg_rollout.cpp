@@ -119,7 +119,7 @@ void CmgRollout::gather(std::span<const int> ids, const Command* targets, CmgAct
   for (std::size_t i = 0; i < ids.size(); ++i, out += width + CmgNetwork::kCommands) {
     const float* in = frame(ids[i]);
     for (int k = 0; k < width; ++k) out[k] = (in[k] - mean[k]) * feature_factor_[k];
-    const Command command = next_command(ids[i], targets[i]);
+    const Command command = statistics().calibrated(next_command(ids[i], targets[i]));
     const double wish[] = {command.vx, command.vy, command.wz};
     for (int k = 0; k < CmgNetwork::kCommands; ++k) {
       out[width + k] = (static_cast<float>(wish[k]) - command_centre_[k]) * command_factor_[k];

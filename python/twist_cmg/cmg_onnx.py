@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from . import _C
+from .cmg_calibrate import calibrated
 
 FORMAT_VERSION = 1
 MAX_ERROR = 1e-5  # standard deviations of a feature
@@ -87,7 +88,8 @@ def _build(graph: _Graph, weights: Tensors, statistics: Tensors, carry: float) -
     distance = graph.add("Div", graph.add("Sub", "features", mean), deviation)
     features = graph.add("Mul", distance, active)  # constant features stay at their mean
     scale, offset = normalise_command(statistics)
-    scaled = graph.add("Mul", "command", graph.constant(scale))
+    seen = _calibrate(graph, statistics["calibration"])
+    scaled = graph.add("Mul", seen, graph.constant(scale))
     command = graph.add("Add", scaled, graph.constant(offset))
 
     x = graph.add("Concat", features, command, axis=1)
@@ -98,6 +100,19 @@ def _build(graph: _Graph, weights: Tensors, statistics: Tensors, carry: float) -
             x = graph.add("Elu", x)
     step = graph.add("Mul", combine(graph, carry, features, x), active)
     graph.add("Add", graph.add("Mul", step, deviation), mean, output="next_features")
+
+
+def _calibrate(graph: _Graph, calibration: Array) -> str:
+    """command + terms(command) * calibration, as motion/cmg.h has it."""
+    first, second = (
+        graph.add("Gather", "command", graph.constant(columns, np.int64), axis=1)
+        for columns in ([1, 0, 0], [2, 1, 2])
+    )
+    squares, products = graph.add("Mul", "command", "command"), graph.add("Mul", first, second)
+    terms = graph.add("Concat", "command", squares, products, axis=1)
+    return graph.add(
+        "Add", "command", graph.add("MatMul", terms, graph.constant(calibration.reshape(-1, 3)))
+    )
 
 
 def _gate(graph: _Graph, weights: Tensors, x: str) -> str:
@@ -128,7 +143,8 @@ def largest_error(content: bytes, cmg: _C.Cmg, rows: int = 512, seed: int = 0) -
     commands = random.uniform(low, high, (rows, 3)).astype(np.float32)
     normalised = (features - mean) * np.float32(statistics.feature_factor)
     scale, offset = normalise_command({"command_low": low, "command_high": high})
-    conditions = torch.from_numpy(commands * scale + offset)
+    seen = np.float32(calibrated(np.float64(statistics.calibration), np.float64(commands)))
+    conditions = torch.from_numpy(seen * scale + offset)
     expected = cmg.predict(torch.from_numpy(normalised), conditions).numpy() * deviation + mean
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (made,) = session.run(None, {"features": features, "command": commands})

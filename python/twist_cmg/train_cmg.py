@@ -10,6 +10,7 @@ from rich.table import Table
 from . import _C
 from .checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from .cli import FAILED, SUCCESS
+from .cmg_calibrate import calibrate
 from .cmg_exam import Exam, exam_table
 from .fields import Section, to_dict
 from .loop import Loop, Metrics
@@ -47,6 +48,7 @@ def train_cmg(request: Request) -> int:
         session.console.print(_held_out_table(compared))
         cells = []
         if session.config.cmg.profile == "full":
+            best.calibrate(session.workers)
             cells = free_running(load_cmg(best.file, session.robot), session)
             session.console.print(exam_table({"cells": cells}, "free running, each command"))
         answer = {"held_out": compared, "cells": cells, "best_iteration": best.iteration}
@@ -81,13 +83,18 @@ class Best:
         error = errors.get(JUDGED_HORIZON, min(errors.values(), default=-self._trainer.iteration))
         if error < self._error:
             self._error, self.iteration = error, self._trainer.iteration
-            self._save()
+            self._save(self._trainer.model().state())
         return {f"held_out/{horizon}": value for horizon, value in errors.items()}
 
-    def _save(self) -> None:
+    def calibrate(self, workers: _C.Workers) -> None:
+        """Adds to cmg.pt what makes mean velocities true."""
+        kept = load_checkpoint(self.file, "cmg").policy
+        self._save(calibrate(kept, self._robot, self._config.commands, workers))
+
+    def _save(self, model: dict[str, torch.Tensor]) -> None:
         """cmg.pt: the network alone, and the error it was chosen by."""
         config, contract = to_dict(self._config), cmg_contract(self._robot)
-        model, state = self._trainer.model().state(), {"error": torch.tensor(self._error)}
+        state = {"error": torch.tensor(self._error)}
         checkpoint = Checkpoint("cmg", config, self.iteration, 0, state, model, contract)
         save_checkpoint(checkpoint, self.file)
 

@@ -35,6 +35,7 @@ inline CmgStatistics small_statistics(const std::string& profile = "full") {
   s.command_low = {-0.5f, -0.4f, -1.0f};
   s.command_high = {1.0f, 0.4f, 1.0f};
   s.command_rate = {1.0f, 0.5f, 2.0f};
+  s.calibration.assign(CmgStatistics::kTerms * 3, 0.0f);
   return s;
 }
 
@@ -72,6 +73,7 @@ inline Cmg circling_model(const std::string& profile = "full", double keep = 1) 
   CmgStatistics s = small_statistics(profile);
   for (int i = 0; i < s.features(); ++i) s.active[i] = i < 2;  // velocities come from the angles
   for (int i = 0; i < s.features(); ++i) s.mean[i] = s.start[i];
+  s.command_rate.assign(3, 1000.0f);  // commands are in force at once
   const int features = s.features(), inputs = features + CmgNetwork::kCommands;
   CmgNetwork network(settings, features, at::kCPU);
   const FlatParameters& p = network.parameters();

@@ -254,6 +254,7 @@ TEST(CmgGenerator, FollowsThePredictionsOfTheModel) {
   CmgStatistics wide = small_statistics();
   wide.lower.assign(kJoints, -100.0f);
   wide.upper.assign(kJoints, 100.0f);
+  wide.command_rate.assign(3, 1000.0f);  // in force at once
   const Cmg model(small_model().network(), wide);
   CmgGenerator generator(model);
   Workers workers(1);
@@ -275,6 +276,33 @@ TEST(CmgGenerator, FollowsThePredictionsOfTheModel) {
   for (int joint = 0; joint < 3; ++joint) {
     EXPECT_NEAR(made.row(0, 1)[joint], wide.mean[joint] + 0.3 * next[0][joint].item<double>(),
                 1e-5);
+  }
+}
+
+TEST(CmgRollout, TheNetworkSeesTheRampedCalibratedCommand) {
+  const at::NoGradGuard no_grad;
+  CmgStatistics s = small_statistics();
+  s.lower.assign(kJoints, -100.0f);
+  s.upper.assign(kJoints, 100.0f);
+  s.calibration[0] = 0.5f;           // vx for vx
+  s.calibration[7 * 3 + 1] = -2.0f;  // vx vy for vy
+  const Cmg model(small_model().network(), s);
+  CmgRollout rollout(model);
+  rollout.resize(1);
+  std::vector<float> rows(2 * kWidth);
+  for (int frame = 0; frame < 2; ++frame)
+    advance_some(rollout, {0}, {{0.9, 0.3, 0}}, &rows[std::size_t(frame) * kWidth]);
+
+  // after one step of the ramp: 1 m/s^2 and 0.5 m/s^2 for 20 ms
+  const double vx = 0.02 + 0.5 * 0.02, vy = 0.01 - 2 * 0.02 * 0.01;
+  at::Tensor features = at::empty({1, kWidth}), command = at::zeros({1, 3});
+  for (int i = 0; i < kWidth; ++i)
+    features[0][i] = (s.start[i] - s.mean[i]) / s.deviation[i] * s.active[i];
+  command[0][0] = 2 * (vx + 0.5) / 1.5 - 1;
+  command[0][1] = vy / 0.4;
+  const at::Tensor next = model.predict(features, command);
+  for (int joint = 0; joint < 3; ++joint) {
+    EXPECT_NEAR(rows[kWidth + joint], s.mean[joint] + 0.3 * next[0][joint].item<double>(), 1e-6);
   }
 }
 

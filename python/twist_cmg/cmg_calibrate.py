@@ -1,0 +1,76 @@
+"""Calibrates a trained CMG: which command must the network see to walk at the velocity wished?"""
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from . import _C
+
+ROUNDS = 3
+FRAMES, SETTLE = 1000, 300  # of a roll-out
+Floats = NDArray[np.float64]
+
+# terms of motion/cmg.h that may correct vx, and those that may correct vy and wz: left and right
+# are alike
+_TERMS = ("vx", "vy", "wz", "vx2", "vy2", "wz2", "vy wz", "vx vy", "vx wz")
+_EVEN = [_TERMS.index(name) for name in ("vx", "vx2", "vy2", "wz2", "vy wz")]
+_ODD = [_TERMS.index(name) for name in ("vy", "wz", "vx vy", "vx wz")]
+
+
+def calibrate(
+    state: Mapping[str, torch.Tensor],
+    robot: _C.Robot,
+    commands: _C.CommandSettings,
+    workers: _C.Workers,
+) -> dict[str, torch.Tensor]:
+    """The state of the CMG with a calibration: least squares over a grid of the command set.
+
+    Each round runs the generator freely and adds what is still missing to the command.
+    """
+    wishes = _grid(commands)
+    calibrated = dict(state)
+    matrix = np.zeros((len(_TERMS), 3))
+    for _ in range(ROUNDS):
+        missing = wishes - _reached(calibrated, robot, wishes, workers)
+        terms = _terms(wishes)
+        for axis, known in ((0, _EVEN), (1, _ODD), (2, _ODD)):
+            fit, *_ = np.linalg.lstsq(terms[:, known], missing[:, axis], rcond=None)
+            matrix[known, axis] += fit
+        calibrated["statistics.calibration"] = torch.tensor(matrix.ravel(), dtype=torch.float32)
+    return calibrated
+
+
+def calibrated(calibration: Floats, commands: Floats) -> Floats:
+    """What the network sees of commands (n, 3); `calibration` is that of the statistics, flat."""
+    return commands + _terms(commands) @ np.reshape(calibration, (len(_TERMS), 3))
+
+
+def _grid(commands: _C.CommandSettings) -> Floats:
+    """Commands all over the set that is walked, without those that hardly move."""
+
+    def steps(low: float, high: float, count: int) -> Floats:
+        return np.linspace(0.95 * low, 0.95 * high, count)
+
+    axes = steps(*commands.vx, 8), steps(*commands.vy, 5), steps(*commands.wz, 5)
+    everything = np.array(list(itertools.product(*axes)))
+    moving = np.abs(everything).max(axis=1) > 0.1
+    inside = np.array([_C.supports(commands, tuple(c)) for c in everything])
+    return everything[moving & inside]
+
+
+def _reached(
+    state: Mapping[str, torch.Tensor], robot: _C.Robot, wishes: Floats, workers: _C.Workers
+) -> Floats:
+    generator = _C.CmgGenerator(_C.Cmg.from_state(dict(state)))
+    motion = _C.generate(generator, _C.constant_plan([tuple(c) for c in wishes], FRAMES), workers)
+    velocity = 2 * robot.num_joints + 4
+    rows = motion.rows[:, SETTLE:].astype(np.float64)
+    return rows[:, :, [velocity, velocity + 1, velocity + 5]].mean(axis=1)
+
+
+def _terms(c: Floats) -> Floats:
+    x, y, w = c.T
+    return np.stack([x, y, w, x * x, y * y, w * w, y * w, x * y, x * w], axis=1)
