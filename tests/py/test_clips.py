@@ -209,7 +209,7 @@ def test_the_recorded_walks_become_trajectories() -> None:
     for stream, clip in enumerate(clips):
         seconds = (len(clip.root_pos) - 1) / clip.fps
         assert abs(made.lengths[stream] - 50 * seconds) <= 2
-        rows = made.rows[stream, : made.lengths[stream]]
+        rows = made.stream(stream)
         assert np.isfinite(rows).all()
         n = len(JOINTS)
         last = min(made.lengths[stream], int(50 * seconds)) - 1
