@@ -31,6 +31,7 @@ void bind_base(py::module_& m) {
       .def_readonly("action_scale", &Robot::action_scale)
       .def_readonly("mirror_joint", &Robot::mirror_joint)
       .def_readonly("mirror_sign", &Robot::mirror_sign)
+      .def_readonly("in_leg", &Robot::in_leg)
       .def_readonly("total_mass", &Robot::total_mass);
 }
 

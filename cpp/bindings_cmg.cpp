@@ -74,6 +74,7 @@ void bind_cmg(py::module_& m) {
       .def("state", &CmgTrainer::state, Release())
       .def("load_state", &CmgTrainer::load_state, "state"_a, Release())
       .def("model", &CmgTrainer::model, Release())
+      .def_property_readonly("longest_horizon", &CmgTrainer::longest_horizon)
       .def_property_readonly("epoch", &CmgTrainer::epoch)
       .def_property_readonly("iteration", &CmgTrainer::iteration);
 }

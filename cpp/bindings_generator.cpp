@@ -116,8 +116,8 @@ py::dict performance(const Reader& self) {
                   "mean_ms"_a = times.empty() ? 0.0 : sum / times.size(),
                   "max_ms"_a = times.empty() ? 0.0 : *most,
                   "min_ms"_a = times.empty() ? 0.0 : *least,
-                  "generated_frames"_a = g.generated_frames(), "ring_bytes"_a = g.ring_bytes(),
-                  "nonfinite"_a = g.nonfinite());
+                  "generated_frames"_a = g.generated_frames(), "generation_s"_a = g.generation_s(),
+                  "ring_bytes"_a = g.ring_bytes(), "nonfinite"_a = g.nonfinite());
 }
 
 }  // namespace

@@ -182,6 +182,26 @@ void bind_learn(py::module_& m) {
       },
       "robot"_a, "env"_a, "settings"_a, "pool"_a, "policy"_a, "workers"_a, "seed"_a, Release());
   m.def(
+      "evaluate_kicks",
+      [](std::shared_ptr<Robot> robot, const EnvSettings& env, const EvaluationSettings& settings,
+         std::shared_ptr<MotionPool> pool, const std::vector<CommandTuple>& commands,
+         const std::vector<double>& speeds, int repeats, const State& policy, Workers& workers,
+         std::uint64_t seed) {
+        std::vector<std::map<std::string, double>> cells;
+        for (const KickCell& c : evaluate_kicks(robot, env, settings, pool, to_commands(commands),
+                                                speeds, repeats, policy, workers, seed)) {
+          cells.push_back({{"vx", c.command.vx},
+                           {"vy", c.command.vy},
+                           {"wz", c.command.wz},
+                           {"speed", c.speed},
+                           {"trials", c.trials},
+                           {"survival", double(c.survived) / c.trials}});
+        }
+        return cells;
+      },
+      "robot"_a, "env"_a, "settings"_a, "pool"_a, "commands"_a, "speeds"_a, "repeats"_a, "policy"_a,
+      "workers"_a, "seed"_a, Release());
+  m.def(
       "record_episode",
       [](std::shared_ptr<Robot> robot, const EnvSettings& env, const EvaluationSettings& settings,
          std::shared_ptr<MotionPool> pool, const State& policy, int stream, std::uint64_t seed) {

@@ -9,6 +9,7 @@
 #include "base/robot.h"
 #include "bindings.h"
 #include "motion/clips.h"
+#include "motion/doctor.h"
 #include "motion/dynamics.h"
 #include "motion/gait.h"
 #include "motion/kinematics.h"
@@ -81,7 +82,72 @@ Clip to_clip(const py::dict& dict) {
   clip.root_pos = to_vector(dict["root_pos"]);
   clip.root_quat = to_vector(dict["root_quat_wxyz"]);
   clip.q = to_vector(dict["dof_pos"]);
+  if (!dict["dof_vel"].is_none()) clip.qd = to_vector(dict["dof_vel"]);
   return clip;
+}
+
+py::dict from_clip(const Clip& clip) {
+  const auto table = [&](const std::vector<double>& values, std::size_t width) {
+    return py::array_t<double>({values.size() / width, width}, values.data());
+  };
+  py::dict dict;
+  dict["name"] = clip.name;
+  dict["fps"] = clip.fps;
+  dict["joint_names"] = clip.joint_names;
+  dict["root_pos"] = table(clip.root_pos, 3);
+  dict["root_quat_wxyz"] = table(clip.root_quat, 4);
+  dict["dof_pos"] = table(clip.q, clip.joint_names.size());
+  return dict;
+}
+
+// where the parts of a row lie, by the names of FrameLayout
+py::dict row_layout(int joints) {
+  const FrameLayout layout{joints};
+  py::dict dict;
+  dict["lin_vel"] = layout.lin_vel();
+  dict["ang_vel"] = layout.ang_vel();
+  dict["width"] = layout.width();
+  return dict;
+}
+
+void bind_doctor(py::module_& m) {
+  py::class_<Finding>(m, "Finding", "One thing that is wrong with a clip, or worth knowing.")
+      .def_readonly("kind", &Finding::kind)
+      .def_readonly("severity", &Finding::severity)
+      .def_readonly("first", &Finding::first)
+      .def_readonly("last", &Finding::last)
+      .def_readonly("worst", &Finding::worst)
+      .def_readonly("limit", &Finding::limit)
+      .def_readonly("reason", &Finding::reason);
+  py::class_<Diagnosis>(m, "Diagnosis", "What the doctor found about a clip; see motion/doctor.h.")
+      .def_readonly("findings", &Diagnosis::findings)
+      .def_readonly("floor", &Diagnosis::floor)
+      .def_readonly("first", &Diagnosis::first)
+      .def_readonly("last", &Diagnosis::last)
+      .def_readonly("usable", &Diagnosis::usable)
+      .def_readonly("why", &Diagnosis::why);
+  py::class_<Doctor>(m, "Doctor", "Judges and mends recorded motion.")
+      .def(py::init<const Robot&>(), "robot"_a)
+      .def_static("kinds", &Doctor::kinds)
+      .def(
+          "examine",
+          [](Doctor& doctor, const py::dict& dict) {
+            const Clip clip = to_clip(dict);
+            py::gil_scoped_release release;
+            return doctor.examine(clip);
+          },
+          "clip"_a)
+      .def(
+          "mend",
+          [](Doctor& doctor, const py::dict& dict) {
+            const Mended mended = doctor.mend(to_clip(dict));
+            return py::make_tuple(from_clip(mended.clip), mended.done);
+          },
+          "clip"_a, "The mended clip, and a line about each thing that was done.");
+  m.def(
+      "fps_of_velocities", [](const py::dict& dict) { return fps_of_velocities(to_clip(dict)); },
+      "clip"_a,
+      "The frame rate that the clip's own joint velocities fit; NaN if they do not tell.");
 }
 
 // (frames, 5), see its binding
@@ -213,6 +279,8 @@ void bind_motion(py::module_& m) {
         return clip_trajectories(robot, clips);
       },
       "robot"_a, "clips"_a);
+  m.def("row_layout", &row_layout, "joints"_a, "Where parts of a row of motion lie.");
+  bind_doctor(m);
 
   py::class_<MotionPool, std::shared_ptr<MotionPool>>(m, "MotionPool",
                                                       "Reference motion ready for environments.")

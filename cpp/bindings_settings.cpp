@@ -77,6 +77,7 @@ void bind_settings(py::module_& m) {
   bind_struct<CommandSettings>(m, "CommandSettings");
   bind_struct<GaitSettings>(m, "GaitSettings");
   bind_struct<ResetSettings>(m, "ResetSettings");
+  bind_struct<RandomiseSettings>(m, "RandomiseSettings");
   bind_struct<TerminationSettings>(m, "TerminationSettings");
   bind_struct<EnvSettings>(m, "EnvSettings");
   bind_struct<NetworkSettings>(m, "NetworkSettings");

@@ -21,6 +21,15 @@ template <class... Parts>
   throw UserError(text.str());
 }
 
+/// All arguments streamed into one text for people: numbers with three digits.
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  out.precision(3);
+  (out << ... << parts);
+  return out.str();
+}
+
 /// Joins names for an error message: "a, b, c".
 template <class Range>
 std::string join(const Range& names) {

@@ -16,7 +16,9 @@ enum class Purpose : std::uint32_t {
   kEvaluation,
   kNetwork,
   kTeacherForcing,
-  kSampler
+  kSampler,
+  kRandomise,
+  kPush
 };
 
 /// Counter-based random numbers: a pure function of (seed, stream, step, purpose) and of how many

@@ -67,6 +67,7 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
     scratch.data.reset(mj_makeData(scratch.model.get()));
   }
   const mjModel* m = scratch_[0].model.get();
+  randomiser_ = std::make_unique<Randomiser>(*robot_, *m);
   geom_side_.assign(m->ngeom, -1);
   for (int geom = 0; geom < m->ngeom; ++geom) {
     if (m->geom_priority[geom] == 0) continue;
@@ -111,9 +112,10 @@ void Env::step(int env, int worker, const float* action) {
   std::copy_n(last, num_actions, before_.data() + std::size_t(env) * num_actions);
   const float clip = static_cast<float>(settings_.action_clip);
   for (int i = 0; i < num_actions; ++i) last[i] = std::clamp(action[i], -clip, clip);
+  if (episode.steps == episode.next_push) push_sometimes(env);
   mj_setState(scratch.model.get(), d, state(env), mjSTATE_INTEGRATION);
-  set_friction(scratch, episode.friction);
-  set_targets(episode, scratch, last);
+  randomiser_->apply(episode.random, scratch.model.get());
+  set_targets(env, scratch);
   watch.lap(Phase::kAct);
 
   // simulate
@@ -160,8 +162,9 @@ std::vector<double> Env::profile() const {
 }
 
 // q* = q_ref + (kd/kp) qd_ref + tau_ref/kp + s a, or the default pose + s a
-void Env::set_targets(const Episode& episode, Scratch& scratch, const float* action) const {
+void Env::set_targets(int env, Scratch& scratch) const {
   const Robot& robot = *robot_;
+  const Episode& episode = episodes_[env];
   double* target = scratch.data->ctrl;
   if (settings_.action_mode == "default_offset") {
     std::copy(robot.q_default.begin(), robot.q_default.end(), target);
@@ -175,12 +178,38 @@ void Env::set_targets(const Episode& episode, Scratch& scratch, const float* act
                       now.torque[joint] / robot.kp[joint];
     }
   }
-  for (int i = 0; i < robot.num_actions(); ++i)
-    target[robot.acted_joints[i]] += robot.action_scale[i] * action[i];
+
+  // with a delay, part of the step belongs to the action before
+  const double late = episode.random.delay;
+  const std::size_t row = std::size_t(env) * robot.num_actions();
+  for (int i = 0; i < robot.num_actions(); ++i) {
+    const double action = (1 - late) * actions_[row + i] + late * before_[row + i];
+    target[robot.acted_joints[i]] += robot.action_scale[i] * action;
+  }
 }
 
-void Env::set_friction(Scratch& scratch, double friction) const {
-  for (const int geom : sole_geoms_) scratch.model->geom_friction[3 * geom] = friction;
+void Env::push(int env, const Vec2& velocity, double yaw_rate) {
+  const mjModel* m = scratch_[0].model.get();
+  double* qpos = state(env) + 1;  // the state begins with the time
+  double* qvel = qpos + m->nq;
+  const Vec2 world = rot_2d(heading(quat_from_mujoco(qpos + 3))) * velocity;
+  qvel[0] += world.x();
+  qvel[1] += world.y();
+  qvel[5] += yaw_rate;  // base frame: the pelvis is nearly upright
+}
+
+// A push in any direction, and the time of the next one. A function of the episode and its step.
+void Env::push_sometimes(int env) {
+  const RandomiseSettings& s = settings_.randomise;
+  Episode& episode = episodes_[env];
+  Random random(seed_ + episode.count, env, episode.steps, Purpose::kPush);
+  const double speed = episode.difficulty * s.push * random.uniform();
+  const double direction = random.uniform(-M_PI, M_PI);
+  const double spin = episode.difficulty * s.spin * random.uniform(-1, 1);
+  if (episode.steps > 0 && speed > 0)
+    push(env, speed * Vec2(std::cos(direction), std::sin(direction)), spin);
+  const double wait = random.uniform(s.push_every_s[0], s.push_every_s[1]);
+  episode.next_push = episode.steps + std::max(1, static_cast<int>(wait / kControlStep));
 }
 
 ReferenceView Env::reference_at(const Episode& episode, int ahead) const {
@@ -266,32 +295,40 @@ double Env::judge(int env, const Scratch& scratch) {
 }
 
 // the random stream of the new episode
-Random Env::begin(int env, int stream, int frame, double friction, Purpose purpose) {
+Random Env::begin(int env, int stream, int frame, Purpose purpose) {
   Episode& episode = episodes_[env];
   episode.stream = stream;
   episode.frame = frame;
   episode.steps = 0;
   episode.limit = pool_->length(stream) - 1 - frame;
-  episode.friction = friction;
-  return Random(seed_, env, ++episode.count, purpose);
+  episode.next_push = 0;
+  ++episode.count;
+  draw_randomisation(env);
+  return Random(seed_, env, episode.count, purpose);
+}
+
+void Env::draw_randomisation(int env) {
+  Episode& episode = episodes_[env];
+  Random random(seed_, env, episode.count, Purpose::kRandomise);
+  episode.random = Randomisation::draw(settings_.randomise, episode.difficulty, random);
 }
 
 void Env::reset(int env, int worker) {
   // a trajectory and a frame that leaves some motion to track
-  Random draw(seed_, env, episodes_[env].count, Purpose::kMotion);
+  Episode& episode = episodes_[env];
+  Random draw(seed_, env, episode.count, Purpose::kMotion);
   const int stream = draw.index(pool_->streams());
   const int last = std::max(1, pool_->length(stream) - 1 - kMinFrames);
   const int frame = draw.uniform() < settings_.reset.stand_share ? 0 : draw.index(last);
-  const double friction = draw.uniform(settings_.reset.friction[0], settings_.reset.friction[1]);
-
-  Random random = begin(env, stream, frame, friction, Purpose::kReset);
-  Episode& episode = episodes_[env];
+  episode.difficulty = difficulty_;
+  Random random = begin(env, stream, frame, Purpose::kReset);
   episode.limit = std::min(episode.limit, static_cast<int>(settings_.episode_s / kControlStep));
   place(env, worker, random);
 }
 
 void Env::reset_at(int env, int worker, int stream, int frame) {
-  Random random = begin(env, stream, frame, settings_.sim.friction, Purpose::kReset);
+  episodes_[env].difficulty = difficulty_;
+  Random random = begin(env, stream, frame, Purpose::kReset);
   place(env, worker, random);
   cause[env] = Cause::kNone;
 }
@@ -321,7 +358,8 @@ void Env::place(int env, int worker, Random& random) {
 }
 
 void Env::reset_standing(int env, int worker, int stream) {
-  Random random = begin(env, stream, 0, settings_.sim.friction, Purpose::kEvaluation);
+  episodes_[env].difficulty = difficulty_;
+  Random random = begin(env, stream, 0, Purpose::kEvaluation);
   mjData* d = scratch_[worker].data.get();
   mj_resetData(scratch_[worker].model.get(), d);
   quat_to_mujoco(Eigen::Quaterniond(rot_z(random.uniform(-M_PI, M_PI))), d->qpos + 3);
@@ -373,7 +411,7 @@ EnvStatistics Env::take_statistics() {
 }
 
 int Env::record_size() const {
-  return state_size_ + 12 + 2 * robot_->num_actions() + layout_.width();
+  return state_size_ + 13 + 2 * robot_->num_actions() + layout_.width();
 }
 
 void Env::save(double* records) const {
@@ -383,7 +421,7 @@ void Env::save(double* records) const {
     double* out =
         std::copy_n(states_.data() + std::size_t(env) * state_size_, state_size_, records);
     for (const double value : {double(e.stream), double(e.frame), double(e.steps), double(e.limit),
-                               double(e.count), e.friction}) {
+                               double(e.count), e.difficulty, double(e.next_push)}) {
       *out++ = value;
     }
     for (const Vec3& foot : e.feet) out = std::copy_n(foot.data(), 3, out);
@@ -406,7 +444,9 @@ void Env::load(const double* records) {
     e.steps = static_cast<int>(*in++);
     e.limit = static_cast<int>(*in++);
     e.count = static_cast<std::uint32_t>(*in++);
-    e.friction = *in++;
+    e.difficulty = *in++;
+    e.next_push = static_cast<int>(*in++);
+    draw_randomisation(env);
     if (e.stream < 0 || e.stream >= pool_->streams() || e.frame < 0 ||
         e.frame >= pool_->length(e.stream)) {
       fail("the saved environments belong to another set of references");

@@ -8,6 +8,7 @@
 
 #include "base/robot.h"
 #include "env/observation.h"
+#include "env/randomise.h"
 #include "env/terms.h"
 #include "motion/pool.h"
 
@@ -22,8 +23,6 @@ struct ResetSettings {
   double lin_vel = 0.1;   ///< m/s
   double ang_vel = 0.15;  ///< rad/s
   double tilt = 0.02;     ///< rad
-  std::vector<double> friction = {0.5,
-                                  1.2};  ///< range of the sole friction, drawn for every episode
 
   template <class V>
   void visit(V&& field) {
@@ -33,13 +32,13 @@ struct ResetSettings {
     field("lin_vel", lin_vel, Valid(0, 3), "start noise of the pelvis velocity, m/s");
     field("ang_vel", ang_vel, Valid(0, 5), "start noise of the pelvis rotation, rad/s");
     field("tilt", tilt, Valid(0, 1), "start noise of the pelvis tilt, rad");
-    field("friction", friction, Valid(0.05, 5), "range of the sole friction");
   }
 };
 
 struct EnvSettings {
   SimSettings sim;
   ResetSettings reset;
+  RandomiseSettings randomise;
   TerminationSettings termination;
   std::string action_mode = "reference_residual";
   double action_clip = 4;
@@ -53,6 +52,7 @@ struct EnvSettings {
   void visit(V&& field) {
     field("sim", sim, Valid(), "physics");
     field("reset", reset, Valid(), "how episodes begin");
+    field("randomise", randomise, Valid(), "what differs from episode to episode, and pushes");
     field("termination", termination, Valid(), "how episodes end");
     field("action_mode", action_mode, Valid{"reference_residual", "default_offset"},
           "what the action is added to: the reference with its feed-forward, or the default pose");
@@ -107,6 +107,13 @@ class Env {
   /// +-0.05 rad, any heading, base twist +-0.1, nominal friction, lowest sole point on the floor.
   void reset_standing(int env, int worker, int stream);
 
+  /// The pelvis velocity jumps by (vx, vy) in the heading frame, m/s, before the next step.
+  void push(int env, const Vec2& velocity, double yaw_rate = 0);
+
+  /// How hard episodes that begin from now on are: 0 nominal, 1 the whole ranges of `randomise`.
+  void set_difficulty(double difficulty) { difficulty_ = difficulty; }
+  double difficulty() const { return difficulty_; }
+
   // results of the last step, owned here
   std::vector<float> observation;  // (envs, observations) of the state after a possible reset
   std::vector<float>
@@ -150,7 +157,9 @@ class Env {
     int steps = 0;              // since the beginning
     int limit = 0;              // steps at which it ends
     std::uint32_t count = 0;    // episodes so far: the step of the random stream
-    double friction = 1;
+    double difficulty = 0;
+    int next_push = 0;  // step
+    Randomisation random;
     Vec3 feet[2];  // world positions after the last step
   };
   struct Scratch {
@@ -161,11 +170,12 @@ class Env {
   };
 
   void reset(int env, int worker);
-  Random begin(int env, int stream, int frame, double friction, Purpose purpose);
+  Random begin(int env, int stream, int frame, Purpose purpose);
+  void draw_randomisation(int env);
+  void push_sometimes(int env);
   void place(int env, int worker, Random& random);
   void settle(int env, int worker);
-  void set_targets(const Episode& episode, Scratch& scratch, const float* action) const;
-  void set_friction(Scratch& scratch, double friction) const;
+  void set_targets(int env, Scratch& scratch) const;
   void measure(int env, Scratch& scratch);
   void observe(int env, const Scratch& scratch, float* out) const;
   StepView view(int env, const Scratch& scratch) const;
@@ -183,7 +193,10 @@ class Env {
   std::vector<int> sole_geoms_;
   std::vector<int> geom_side_;  // (geoms) 0 left sole, 1 right sole, -1 else
 
+  double difficulty_ = 0;
+
   std::vector<Scratch> scratch_;  // (workers)
+  std::unique_ptr<Randomiser> randomiser_;
   int state_size_;
   std::vector<double> states_;       // (envs, state_size)
   std::vector<Episode> episodes_;    // (envs)

@@ -128,6 +128,8 @@ EnvSettings EvaluationSettings::environment(const EnvSettings& training) const {
   env.sim.decimation = decimation;
   env.sim.collision = collision;
   env.sim.friction = friction;
+  env.randomise = {};
+  env.randomise.friction = {friction, friction};
   env.termination = {0.45, 60.0, 0.0};
   env.episode_s = 1000;
   return env;
@@ -190,6 +192,57 @@ EvaluationCell evaluate_tracking(std::shared_ptr<const Robot> robot, const EnvSe
     });
   });
   return to_cell(outcomes, episodes);
+}
+
+std::vector<KickCell> evaluate_kicks(std::shared_ptr<const Robot> robot,
+                                     const EnvSettings& training,
+                                     const EvaluationSettings& settings,
+                                     std::shared_ptr<const MotionPool> pool,
+                                     const std::vector<Command>& commands,
+                                     const std::vector<double>& speeds, int repeats,
+                                     const State& state, Workers& workers, std::uint64_t seed) {
+  constexpr int kDirections = 8, kPhases = 4, kPhaseFrames = 10, kBefore = 150, kAfter = 200;
+  const int cells = static_cast<int>(commands.size() * speeds.size());
+  const int trials = kDirections * kPhases * repeats;
+  if (pool->streams() != static_cast<int>(commands.size()))
+    fail("the pool has ", pool->streams(), " streams for ", commands.size(), " commands");
+
+  Env env(robot, settings.environment(training), pool, cells * trials, workers.count(), seed);
+  const Policy policy(state, env.layout().width(), robot->num_actions());
+  std::vector<int> alive(std::size_t(cells) * trials, 0);
+  constexpr int kGroup = kDirections;
+  workers.run(cells * trials / kGroup, [&](int group, int worker) {
+    const int first = group * kGroup, cell = first / trials;
+    const int phase = group % kPhases, stream = cell / static_cast<int>(speeds.size());
+    const double speed = speeds[cell % speeds.size()];
+    std::vector<float> action(std::size_t(kGroup) * robot->num_actions());
+    for (int i = 0; i < kGroup; ++i) {
+      env.reset_standing(first + i, worker, stream);
+      alive[first + i] = 1;
+    }
+    const int kick = kBefore + phase * kPhaseFrames;
+    for (int step = 0; step < kick + kAfter; ++step) {
+      policy.act(&env.observation[std::size_t(first) * env.layout().width()], kGroup,
+                 action.data());
+      for (int i = 0; i < kGroup; ++i) {
+        if (!alive[first + i]) continue;
+        const double angle = 2 * M_PI * i / kDirections;
+        if (step == kick) env.push(first + i, speed * Vec2(std::cos(angle), std::sin(angle)));
+        env.step(first + i, worker, &action[std::size_t(i) * robot->num_actions()]);
+        alive[first + i] = env.cause[first + i] == Cause::kNone;
+      }
+    }
+  });
+
+  std::vector<KickCell> result;
+  for (int cell = 0; cell < cells; ++cell) {
+    KickCell& kicks = result.emplace_back();
+    kicks.command = commands[cell / speeds.size()];
+    kicks.speed = speeds[cell % speeds.size()];
+    kicks.trials = trials;
+    for (int i = 0; i < trials; ++i) kicks.survived += alive[std::size_t(cell) * trials + i];
+  }
+  return result;
 }
 
 std::vector<std::vector<double>> record_episode(std::shared_ptr<const Robot> robot,

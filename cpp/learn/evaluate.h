@@ -72,6 +72,24 @@ EvaluationCell evaluate_tracking(std::shared_ptr<const Robot> robot, const EnvSe
                                  std::shared_ptr<const MotionPool> pool, const State& policy,
                                  Workers& workers, std::uint64_t seed);
 
+/// How often a robot stays up after its pelvis velocity has jumped.
+struct KickCell {
+  Command command;
+  double speed = 0;  ///< of the jump, m/s
+  int trials = 0, survived = 0;
+};
+
+/// Kicks in 8 directions at 4 phases of the gait, `repeats` times each: from standing, after 3 s
+/// and a phase the velocity jumps; the robot must stay up for 4 s more. Streams of `pool` as for
+/// `evaluate_commands`, at least 8 s long.
+std::vector<KickCell> evaluate_kicks(std::shared_ptr<const Robot> robot,
+                                     const EnvSettings& training,
+                                     const EvaluationSettings& settings,
+                                     std::shared_ptr<const MotionPool> pool,
+                                     const std::vector<Command>& commands,
+                                     const std::vector<double>& speeds, int repeats,
+                                     const State& policy, Workers& workers, std::uint64_t seed);
+
 /// One episode from standing on a stream of the pool: generalised positions (steps, nq), until the
 /// end or the fall.
 std::vector<std::vector<double>> record_episode(std::shared_ptr<const Robot> robot,

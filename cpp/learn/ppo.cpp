@@ -364,6 +364,14 @@ void Ppo::adapt_learning_rate(double kl) {
 // --- report, save, load
 // --------------------------------------------------------------------------------------------
 
+// randomisation and pushes grow once the policy survives
+void Ppo::adapt_difficulty(double fall_rate) {
+  double difficulty = env_->difficulty();
+  if (fall_rate < settings_.ramp_fall_rate) difficulty += settings_.ramp;
+  if (fall_rate > 2 * settings_.ramp_fall_rate) difficulty -= settings_.ramp;
+  env_->set_difficulty(std::clamp(difficulty, 0.0, 1.0));
+}
+
 void Ppo::report(std::map<std::string, double>& log) {
   const EnvStatistics sums = env_->take_statistics();
   const double steps = static_cast<double>(std::max<std::int64_t>(1, sums.steps));
@@ -379,6 +387,8 @@ void Ppo::report(std::map<std::string, double>& log) {
   log["yaw_rate_error"] = sums.yaw_rate_error / steps;
   log["lr"] = learning_rate_;
   log["std"] = actor_.log_std().detach().exp().mean().item<double>();
+  log["difficulty"] = env_->difficulty();
+  adapt_difficulty(log["fall_rate"]);
   log["quarantined"] = static_cast<double>(sums.quarantined);
   const auto terms = reward_terms();
   for (std::size_t i = 0; i < terms.size(); ++i) {
@@ -410,6 +420,7 @@ State Ppo::state() const {
   state["ppo.iteration"] = scalar(static_cast<double>(iteration_));
   state["ppo.updates"] = scalar(static_cast<double>(updates_));
   state["ppo.learning_rate"] = scalar(learning_rate_);
+  state["ppo.difficulty"] = scalar(env_->difficulty());
   state["ppo.seed"] = torch::full({}, static_cast<std::int64_t>(seed_), torch::kLong);
   for (auto& [name, tensor] : state) tensor = tensor.detach().cpu();
   return state;
@@ -445,6 +456,7 @@ void Ppo::load(const State& state) {
   iteration_ = std::llround(number("ppo.iteration"));
   updates_ = std::llround(number("ppo.updates"));
   learning_rate_ = number("ppo.learning_rate");
+  env_->set_difficulty(number("ppo.difficulty"));
   at::Tensor seed = torch::zeros({}, torch::kLong);
   load_tensor(state, "ppo.seed", seed);
   seed_ = static_cast<std::uint64_t>(seed.item<std::int64_t>());

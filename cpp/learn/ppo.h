@@ -27,6 +27,8 @@ struct PpoSettings {
   double mirror_share = 0.5;
   double mirror_weight = 0.2;
   double ema = 0.998;
+  double ramp = 0.01;           ///< change of the difficulty in an iteration
+  double ramp_fall_rate = 0.1;  ///< falls per s below which it rises; above twice that it falls
   int shards = 4;  ///< parts of a minibatch that are computed apart and summed in order
   int block = 64;  ///< environments that are collected together
 
@@ -59,6 +61,9 @@ struct PpoSettings {
           "weight of the loss that makes the policy symmetric");
     field("ema", ema, Valid(0, 0.99999),
           "decay of the averaged weights that are evaluated and saved as the policy");
+    field("ramp", ramp, Valid(0, 1), "change of the difficulty of env.randomise in an iteration");
+    field("ramp_fall_rate", ramp_fall_rate, Valid(0, 100),
+          "falls per s below which the difficulty rises; above twice that it falls");
     field("shards", shards, Valid(1, 64),
           "parts of a minibatch computed in parallel and summed in order");
     field("block", block, Valid(1, 4096), "environments that one worker collects together");
@@ -100,6 +105,7 @@ class Ppo {
                      at::Tensor gradient) const;
   bool apply_gradient(at::Tensor gradient);
   void adapt_learning_rate(double kl);
+  void adapt_difficulty(double fall_rate);
   void report(std::map<std::string, double>& log);
 
   std::shared_ptr<Env> env_;

@@ -22,19 +22,7 @@ struct Motion {
   std::vector<std::vector<double>> q;  // (frames, joints) in the robot's order
 };
 
-void check(const Robot& robot, const Clip& clip) {
-  const std::size_t frames = clip.root_pos.size() / 3, joints = clip.joint_names.size();
-  if (!(clip.fps > 1 && clip.fps < 1000))
-    fail("clip '", clip.name, "': fps is ", clip.fps, ", expected 1 to 1000");
-  if (frames < 10) fail("clip '", clip.name, "' has ", frames, " frames; at least 10 are needed");
-  if (clip.root_quat.size() != 4 * frames || clip.q.size() != joints * frames) {
-    fail("clip '", clip.name, "': root positions, root rotations and joints differ in length");
-  }
-  for (const auto& name : robot.joint_names) {
-    if (std::count(clip.joint_names.begin(), clip.joint_names.end(), name) != 1) {
-      fail("clip '", clip.name, "' has no joint '", name, "'; it has: ", join(clip.joint_names));
-    }
-  }
+void check_finite(const Clip& clip) {
   for (const auto* values : {&clip.root_pos, &clip.root_quat, &clip.q}) {
     if (!std::all_of(values->begin(), values->end(), [](double x) { return std::isfinite(x); })) {
       fail("clip '", clip.name, "' contains values that are not finite");
@@ -43,13 +31,10 @@ void check(const Robot& robot, const Clip& clip) {
 }
 
 Motion resample(const Robot& robot, const Clip& clip) {
-  const int source_frames = static_cast<int>(clip.root_pos.size() / 3);
+  const std::vector<int> column = joint_columns(robot, clip);
+  check_finite(clip);
+  const int source_frames = clip.frames();
   const std::size_t joints = clip.joint_names.size();
-  std::vector<int> column;
-  for (const auto& name : robot.joint_names) {
-    const auto found = std::find(clip.joint_names.begin(), clip.joint_names.end(), name);
-    column.push_back(static_cast<int>(found - clip.joint_names.begin()));
-  }
 
   Motion out;
   out.frames = 1 + static_cast<int>((source_frames - 1) / clip.fps / kControlStep);
@@ -195,12 +180,32 @@ void find_commands(const FrameLayout& layout, int stream, Trajectories& out) {
 
 }  // namespace
 
+std::vector<int> joint_columns(const Robot& robot, const Clip& clip) {
+  const std::size_t frames = clip.root_pos.size() / 3, joints = clip.joint_names.size();
+  if (!(clip.fps >= 1 && clip.fps <= 1000))
+    fail("clip '", clip.name, "': fps is ", clip.fps, ", expected 1 to 1000");
+  if (frames < 10) fail("clip '", clip.name, "' has ", frames, " frames; at least 10 are needed");
+  if (clip.root_quat.size() != 4 * frames || clip.q.size() != joints * frames ||
+      (!clip.qd.empty() && clip.qd.size() != clip.q.size())) {
+    fail("clip '", clip.name, "': root positions, root rotations and joints differ in length");
+  }
+  std::vector<int> columns;
+  for (const auto& name : robot.joint_names) {
+    const auto& names = clip.joint_names;
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (std::count(names.begin(), names.end(), name) != 1) {
+      fail("clip '", clip.name, "' has no joint '", name, "'; it has: ", join(names));
+    }
+    columns.push_back(static_cast<int>(found - names.begin()));
+  }
+  return columns;
+}
+
 Trajectories clip_trajectories(const Robot& robot, const std::vector<Clip>& clips) {
   const FrameLayout layout{robot.num_joints()};
   std::vector<Motion> motions;
   std::vector<int> lengths;
   for (const Clip& clip : clips) {
-    check(robot, clip);
     motions.push_back(resample(robot, clip));
     smooth_all(motions.back());
     lengths.push_back(motions.back().frames);

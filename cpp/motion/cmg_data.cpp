@@ -64,6 +64,7 @@ CmgData::CmgData(Trajectories motion, JointMirror mirror, std::vector<double> lo
   find_start();
   find_command_limits();
   find_transitions();
+  ramp_conditions();
   list_windows(frames);
   set_statistics(statistics_);
 }
@@ -148,6 +149,13 @@ void CmgData::compute_statistics() {
     statistics_.deviation.push_back(
         static_cast<float>(std::max(deviation, settings_.deviation_floor)));
   }
+
+  // an error of the mean velocity is small beside the swing of the legs, but it is what is asked
+  // for
+  const FrameLayout layout{motion_.joints};
+  for (const int i : {layout.lin_vel(), layout.lin_vel() + 1, layout.ang_vel() + 2}) {
+    if (i < features_) statistics_.deviation[i] /= static_cast<float>(settings_.velocity_emphasis);
+  }
 }
 
 // The moments of a set and its mirror image together.
@@ -218,6 +226,26 @@ void CmgData::find_command_limits() {
   statistics_.command_rate = rate;
 }
 
+void CmgData::ramp_conditions() {
+  const std::vector<float>& rate = statistics_.command_rate;
+  conditions_.resize(motion_.streams);
+  for (int stream = 0; stream < motion_.streams; ++stream) {
+    if (motion_.is_recorded(stream)) continue;
+    Command now;
+    for (int frame = 0; frame < motion_.lengths[stream]; ++frame) {
+      const float* wish = motion_.target(stream, frame);
+      now = ramp(now, {wish[0], wish[1], wish[2]}, rate[0], rate[1], rate[2]);
+      for (const double value : {now.vx, now.vy, now.wz})
+        conditions_[stream].push_back(static_cast<float>(value));
+    }
+  }
+}
+
+const float* CmgData::condition(int stream, int frame) const {
+  if (motion_.is_recorded(stream)) return motion_.command(stream, frame);
+  return &conditions_[stream][std::size_t(frame) * 3];
+}
+
 void CmgData::find_transitions() {
   for (const int stream : training_) {
     for (int frame = 1; frame < motion_.lengths[stream]; ++frame) {
@@ -264,7 +292,7 @@ void CmgData::gather(const CmgWindow& window, int frames, float* states, std::si
     if (k + 1 == frames) break;
 
     // the command reflects to (vx, -vy, -wz)
-    const float* wish = motion_.target(window.stream, window.start + k);
+    const float* wish = condition(window.stream, window.start + k);
     float* command = commands + k * command_stride;
     for (int i = 0; i < CmgNetwork::kCommands; ++i) {
       const float reflected_wish = i == 0 ? wish[i] : side * wish[i];

@@ -23,6 +23,7 @@ struct CmgDataSettings {
   double transition_share = 1.0 / 3;  ///< windows around a change between standing and moving
   double mirror_share = 0.5;          ///< windows that are mirrored
   double deviation_floor = 0.02;      ///< least standard deviation, in the units of the feature
+  double velocity_emphasis = 3;       ///< how much more errors of the root's planar motion count
 
   template <class V>
   void visit(V&& field) {
@@ -35,6 +36,8 @@ struct CmgDataSettings {
     field("mirror_share", mirror_share, Valid(0, 1), "share of mirrored windows");
     field("deviation_floor", deviation_floor, Valid(1e-6, 10),
           "least standard deviation of a feature, in its units");
+    field("velocity_emphasis", velocity_emphasis, Valid(0.1, 100),
+          "how much larger the planar velocity and the yaw rate of the root are to the network");
   }
 };
 
@@ -47,7 +50,8 @@ struct CmgWindow {
 /// The data set of a CMG: motion, the split into training and held-out streams, statistics, and
 /// windows.
 ///
-/// The condition of a frame is its command target; that of recorded motion is the command in force.
+/// The condition of a frame is the command target, ramped from the moment it changes; that of
+/// recorded motion is the command in force.
 /// Statistics are those of the motion and its mirror image together, weighted like the streams.
 class CmgData {
  public:
@@ -94,6 +98,8 @@ class CmgData {
   void find_start();
   void find_command_limits();
   void find_transitions();
+  void ramp_conditions();
+  const float* condition(int stream, int frame) const;
   void list_windows(int frames);
   double repeats(int stream, int start, int frames) const;
 
@@ -106,6 +112,7 @@ class CmgData {
   std::vector<int> training_, held_out_;
   std::vector<Start> windows_;
   std::vector<Place> transitions_;
+  std::vector<std::vector<float>> conditions_;  // (streams)(frames, 3); none for recorded motion
 };
 
 }  // namespace twist

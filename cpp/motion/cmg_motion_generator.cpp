@@ -177,6 +177,7 @@ void CmgMotionGenerator::fill(std::span<const int> ids) {
   });
   generated_frames_ += frames;
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+  generation_s_ += 1e-3 * took.count();
   generation_ms_.push_back(took.count());
   if (generation_ms_.size() > kTimes) generation_ms_.pop_front();
 }

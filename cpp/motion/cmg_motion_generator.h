@@ -77,6 +77,7 @@ class CmgMotionGenerator {
   /// Wall times of the last 100 times that frames were made, in ms, and how many frames in all.
   const std::deque<double>& generation_ms() const { return generation_ms_; }
   std::int64_t generated_frames() const { return generated_frames_; }
+  double generation_s() const { return generation_s_; }  // wall time of all of them
 
  private:
   // where an environment is in its row of the ring
@@ -111,6 +112,7 @@ class CmgMotionGenerator {
   std::vector<int> empty_;      // environments that need frames; scratch
   std::deque<double> generation_ms_;
   std::int64_t generated_frames_ = 0;
+  double generation_s_ = 0;
 };
 
 }  // namespace twist

@@ -242,6 +242,13 @@ std::vector<double> CmgTrainer::held_out(std::span<const int> horizons,
   return medians;
 }
 
+int CmgTrainer::longest_horizon() const {
+  int longest = 0;
+  for (const int stream : data_.held_out())
+    longest = std::max(longest, data_.motion().lengths[stream] - kBefore - 1);
+  return longest;
+}
+
 // Writes the errors (streams, horizons).
 void CmgTrainer::free_run(std::span<const int> streams, std::span<const int> horizons,
                           const std::string& how, float* errors) const {

@@ -101,6 +101,9 @@ class CmgTrainer {
   std::vector<double> held_out(std::span<const int> horizons,
                                const std::string& how = "model") const;
 
+  /// The longest horizon that a held-out stream allows; 0 if none is held out.
+  int longest_horizon() const;
+
   /// What the next update would see and compute, for tests: start (batch, features), truth (unroll,
   /// batch, features), commands (unroll, batch, 3), teacher (unroll, batch, 1) if truth is forced
   /// on any, loss (), and gradient.<parameter>.

@@ -47,8 +47,10 @@ __version__ = _own_version()
 
 from ._C import CommandSampler, CommandSet, CommandSmoother  # noqa: E402  (a checked _C)
 from .config import load_config, resolved  # noqa: E402
+from .generator import CmgMotionGenerator  # noqa: E402
 
 __all__ = [
+    "CmgMotionGenerator",
     "CommandSampler",
     "CommandSet",
     "CommandSmoother",

@@ -17,7 +17,15 @@ from .checkpoints import check_contract, load_checkpoint, state_hash, write_asid
 from .cli import SUCCESS, Parser, positive, run_command
 from .cmg_exam import Exam, exam_table, examine
 from .config import config_from_dict, load_robot, parse_override
-from .evaluation import Policy, evaluate, evaluation_table, load_policy, report
+from .evaluation import (
+    Policy,
+    evaluate,
+    evaluation_table,
+    kick,
+    kick_table,
+    load_policy,
+    report,
+)
 from .fields import apply, nest
 from .progress import json_line, make_console
 from .references import Motion, find_cmg, kept_sources, load_cmg
@@ -50,7 +58,7 @@ def _policy(options: argparse.Namespace) -> None:
     for key, value in flags.items():
         if value is not None:
             apply(policy.config, nest(key, value))
-    _evaluate(policy, options.model, options.json)
+    _evaluate(policy, options.model, options.kicks, options.json)
 
 
 def _cmg(options: argparse.Namespace) -> None:
@@ -73,7 +81,7 @@ def _cmg(options: argparse.Namespace) -> None:
     _report({"cmg": name, "checkpoint": str(file), **answer}, options.json)
 
 
-def _evaluate(policy: Policy, name: str, json_file: str | None) -> None:
+def _evaluate(policy: Policy, name: str, kicks: bool, json_file: str | None) -> None:
     console = make_console(json=json_file == "-")
     config = policy.config
     workers = _C.Workers(config.train.threads)
@@ -84,6 +92,9 @@ def _evaluate(policy: Policy, name: str, json_file: str | None) -> None:
     title = f"{name}: {config.evaluation.episodes} episodes of {config.evaluation.seconds:g} s"
     console.print(evaluation_table(cells, title))
     answer = report(name, config, policy.checkpoint, cells)
+    if kicks:
+        answer["kicks"] = kick(motion, policy.checkpoint.policy)
+        console.print(kick_table(answer["kicks"]))
     answer["checkpoint"] = str(policy.file)
     tensors = {n: v for n, v in policy.checkpoint.policy.items() if isinstance(v, torch.Tensor)}
     answer["policy_hash"] = state_hash(tensors)
@@ -124,6 +135,7 @@ def _parser() -> Parser:
     parser.add_argument("--episodes", type=positive, metavar="N", help="episodes a command")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: as in the run")
     parser.add_argument("--seed", type=int, metavar="N", help="default: as in the run")
+    parser.add_argument("--kicks", action="store_true", help="kick the robot too")
     parser.add_argument("--json", metavar="FILE", help="write the cells there (-: standard output)")
     return parser
 

@@ -21,6 +21,10 @@ CURVE_S = 10.0  # of an episode of the learning curve
 CURVE_EPISODES = 64
 _AHEAD_S = 2  # the policy looks at frames beyond the end of the episode
 
+KICKED = ((0.5, 0.0, 0.0), (0.0, 0.0, 0.0))  # commands under which the robot is kicked
+KICKS = (0.8, 1.2, 1.6, 2.0)  # m/s
+KICK_S = 10.0  # of a reference for kicks
+
 Cell = dict[str, float]
 MEASURES = ("survival", "velocity_rmse", "velocity_rmse_1s", "yaw_rate_rmse_1s")
 
@@ -67,6 +71,27 @@ def evaluate(motion: Motion, policy: Mapping[str, Any]) -> list[Cell]:
         motion.workers,
         config.train.seed,
     )
+
+
+def kick(motion: Motion, policy: Mapping[str, Any]) -> list[Cell]:
+    """Survival of kicks in 8 directions at 4 phases, twice each, standing and walking."""
+    config = motion.config
+    pool = motion.command_pool(KICKED, round(KICK_S * FRAMES_PER_S))
+    what = motion.robot, config.env, config.evaluation, pool, list(KICKED), list(KICKS), 2
+    return _C.evaluate_kicks(*what, dict(policy), motion.workers, config.train.seed)
+
+
+def kick_table(cells: Sequence[Cell]) -> Table:
+    """Survival of each kick, for people."""
+    table = Table(title="survival of kicks", box=box.SIMPLE)
+    table.add_column("   vx    vy    wz", no_wrap=True)
+    for speed in KICKS:
+        table.add_column(f"{speed:g} m/s", justify="right")
+    for i in range(0, len(cells), len(KICKS)):
+        row = cells[i : i + len(KICKS)]
+        asked = " ".join(_velocity(row[0][axis]) for axis in ("vx", "vy", "wz"))
+        table.add_row(asked, *(f"{cell['survival']:.1%}" for cell in row))
+    return table
 
 
 def track(motion: Motion, pool: _C.MotionPool, policy: Mapping[str, Any]) -> Cell:

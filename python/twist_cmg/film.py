@@ -4,11 +4,14 @@ Rendering libraries may kill the process that loads them where no display can be
 of rendering is tried in a child: `python -m twist_cmg.film MODEL MOTION FILM STILL`.
 """
 
+import base64
+import html
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import mujoco
@@ -20,6 +23,29 @@ FPS = 25
 WIDTH, HEIGHT = 640, 480
 _TIME_LIMIT_S = 300
 _NO_FILM = 3  # exit status of a child that cannot render
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film that a notebook shows, or why there is none."""
+
+    mp4: bytes = b""
+    png: bytes = b""  # one frame
+    problem: str = ""
+
+    def _repr_html_(self) -> str:
+        if self.problem:
+            return html.escape(self.problem)
+        content = base64.b64encode(self.mp4).decode()
+        return f'<video controls loop src="data:video/mp4;base64,{content}"></video>'
+
+
+def film_of(model: Path, qpos: NDArray[np.float64]) -> Film:
+    """A film of a motion (frames, nq) at 50 Hz, in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        film, still = Path(folder) / "film.mp4", Path(folder) / "film.png"
+        problem = render_film(model, qpos, film, still)
+        return Film(problem=problem) if problem else Film(film.read_bytes(), still.read_bytes())
 
 
 def render_film(model: Path, qpos: NDArray[np.float64], film: Path, still: Path) -> str:

@@ -67,7 +67,13 @@ class Recording:
     @property
     def rows(self) -> NDArray[np.float32]:
         """(frames, width); the layout is told in motion/reference.h."""
-        return self.motion.rows[self.stream, : self.motion.lengths[self.stream]]
+        return self.motion.stream(self.stream)
+
+    def qpos(self) -> NDArray[np.float64]:
+        """(frames, 7 + joints): MuJoCo's coordinates, the root integrated from the velocities."""
+        poses = _C.body_poses(self.robot, self.motion, self.stream)
+        root = poses["positions"][:, 0], poses["rotations"][:, 0]
+        return np.hstack([*root, self.rows[:, : self.robot.num_joints]])
 
 
 def as_npz(recording: Recording) -> bytes:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _C, paths
-from .checkpoints import check_contract, load_checkpoint
-from .clips import clip_files, read_clips
+from .checkpoints import Checkpoint, check_contract, load_checkpoint
+from .clips import read_clips, rows_of
 from .fields import Section
+from .motion_set import is_set, open_set
+from .motion_sources import find_sources
 from .runs import RunFolder
+from .seed_cmg import from_seed, is_seed_layout, read_seed_file
 
 CMG_COPY = "cmg.pt"  # the CMG of a run, beside its configuration
 CLIP_LIST = "clips.json"  # the recorded motion of a run, by content
@@ -92,10 +95,24 @@ def find_cmg(name: str) -> Path:
 
 
 def load_cmg(file: Path, robot: _C.Robot) -> _C.Cmg:
-    """The network of a CMG file; ValueError if it is damaged or was made for other joints."""
-    checkpoint = load_checkpoint(file, "cmg")
+    """The network of a CMG file; ValueError if it is damaged or was made for other joints.
+
+    A file in the layout of the original system is converted.
+    """
+    checkpoint = load_cmg_checkpoint(file, robot)
     check_contract(checkpoint, cmg_contract(robot))
     return _C.Cmg.from_state(checkpoint.policy)
+
+
+def load_cmg_checkpoint(file: Path, robot: _C.Robot) -> Checkpoint:
+    """A CMG file of ours, or one in the layout of the original system, converted."""
+    try:
+        return load_checkpoint(file, "cmg")
+    except ValueError:
+        values = read_seed_file(file)
+        if not is_seed_layout(values):
+            raise
+        return from_seed(values, robot, str(file))
 
 
 def cmg_contract(robot: _C.Robot) -> dict[str, list[str]]:
@@ -106,7 +123,7 @@ def cmg_contract(robot: _C.Robot) -> dict[str, list[str]]:
 def keep_sources(run: RunFolder, config: Section) -> Path | None:
     """Copies the CMG into a new run folder and notes the clips, so that the run can be repeated."""
     if config.reference.source == "clips":
-        files = clip_files(config.reference.clips)
+        files = [source.path for source in find_sources(config.reference.clips)]
         content = {str(file): _digest(file) for file in files}
         run.write(CLIP_LIST, json.dumps(content, indent=2) + "\n")
     if not needs_cmg(config):
@@ -128,11 +145,28 @@ def kept_sources(folder: Path, config: Section) -> Path | None:
 def clip_motion(
     robot: _C.Robot, where: Sequence[str], note: Callable[[str], None]
 ) -> _C.Trajectories:
-    """Recorded motion as 50-Hz trajectories; a line to `note` about every clip that was cut."""
-    clips, report = read_clips(clip_files(where), robot.joint_names)
+    """Recorded motion as 50-Hz trajectories; a line to `note` about every clip that was cut.
+
+    A folder made by `data window` is mapped into memory, not loaded.
+    """
+    if len(where) == 1 and is_set(Path(where[0])):
+        rows, commands, lengths, weights, _ = open_set(Path(where[0]), robot.joint_names)
+        motion = _C.Trajectories.mapped(rows, commands, lengths.tolist(), robot.num_joints)
+        motion.weights = weights.tolist()
+        return motion
+    clips, report = read_clips(find_sources(where), robot)
     for line in report:
         note(line)
-    return _C.clip_trajectories(robot, [clip.as_dict() for clip in clips])
+    return rows_of(clips, robot)
+
+
+def mixed_motion(parts: Sequence[tuple[_C.Trajectories, float]]) -> _C.Trajectories:
+    """Motion of several sources; each gets its share of the frames that are drawn."""
+    mixed = _C.Trajectories(0, 0, parts[0][0].joints)
+    for motion, share in parts:
+        frames = sum(n * w for n, w in zip(motion.lengths, motion.weights, strict=True))
+        mixed.append(motion, share / frames)
+    return mixed
 
 
 def command_grid(settings: Section | _C.EvaluationSettings) -> list[Command]:

@@ -24,7 +24,7 @@ def cmg_schema() -> Section:
         Field("robot", "str", "g1_29dof", "name of a shipped robot, or path of its YAML file"),
         _part("commands", _C.CommandSettings(), "the velocity commands"),
         _part("gait", _C.GaitSettings(), "the gait library"),
-        _part("data", _motion("gait", ("gait", "clips")), "the motion to learn from"),
+        _part("data", _cmg_data(), "the motion to learn from"),
         _part("windows", _C.CmgDataSettings(), "how windows are drawn from the motion"),
         _part("cmg", _C.CmgSettings(), "the network"),
         _part("cmg_train", _C.CmgTrainSettings(), "the optimisation"),
@@ -45,11 +45,23 @@ def _motion(source: str, sources: tuple[str, ...], *more: Field) -> Section:
     return Section(
         Field("source", "str", source, "what makes the motion", choices=sources),
         *more,
-        Field("clips", "list[str]", [], "recorded motion: a folder, or files", single=True),
+        Field(
+            "clips",
+            "list[str]",
+            [],
+            "recorded motion: a folder, files, lists, or a set of `data window`",
+            single=True,
+        ),
         Field("streams", "int", 512, "independent sequences of motion", 1, 1_000_000),
         Field("frames", "int", 1000, "length of each at 50 Hz", 100, 1_000_000),
         Field("seed", "int", 1, "seed of the commands", 0, MAX_SEED),
     )
+
+
+def _cmg_data() -> Section:
+    doc = "with source both: share of the frames drawn that are recorded"
+    share = Field("clips_share", "float", 0.5, doc, 0, 1)
+    return _motion("gait", ("gait", "clips", "both"), share)
 
 
 def _reference() -> Section:

@@ -1,20 +1,34 @@
 """Trains the motion generator (CMG) and measures how well it obeys when it runs freely."""
 
 import json
-from pathlib import Path
+import math
+
+import torch
+from rich import box
+from rich.table import Table
 
 from . import _C
-from .checkpoints import Checkpoint, save_checkpoint
+from .checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from .cli import FAILED, SUCCESS
 from .cmg_exam import Exam, exam_table
 from .fields import Section, to_dict
 from .loop import Loop, Metrics
 from .progress import Progress
-from .references import CMG_COPY, clip_motion, cmg_contract, command_grid, gait_motion
+from .references import (
+    CMG_COPY,
+    clip_motion,
+    cmg_contract,
+    command_grid,
+    gait_motion,
+    load_cmg,
+    mixed_motion,
+)
 from .runs import LAST, RunFolder
 from .session import Request, Session, total_iterations
 
 Cell = dict[str, float]
+HORIZONS = (1, 10, 50, 200)  # frames
+JUDGED_HORIZON = 50
 
 
 def train_cmg(request: Request) -> int:
@@ -23,25 +37,60 @@ def train_cmg(request: Request) -> int:
     _exam(session)  # says what is wrong with it before the training, not after
     trainer = _build(session)
     with session.begin() as run:
-        done, loop = _iterate(session, trainer, run)
+        best = Best(session, trainer, run)
+        done, loop = _iterate(session, trainer, run, best)
         if not done:
             session.say_how_to_resume(run)
             session.finish(run, run.checkpoints / LAST, {"interrupted": True, **loop.metrics})
             return FAILED
-        held_out = _held_out(trainer)
+        best.look()
+        compared = _compared(trainer)
+        session.console.print(_held_out_table(compared))
         cells = []
         if session.config.cmg.profile == "full":
-            cells = free_running(trainer.model(), session)
+            cells = free_running(load_cmg(best.file, session.robot), session)
             session.console.print(exam_table({"cells": cells}, "free running, each command"))
-        answer = {"held_out": held_out, "cells": cells}
+        answer = {"held_out": compared, "cells": cells, "best_iteration": best.iteration}
         run.write("evaluation.json", json.dumps(answer, indent=2) + "\n")
-        file = _save_model(session, trainer, run, loop)
-        session.say(f"trained CMG: {file}")
-        metrics = {**loop.metrics, **held_out, "cmg": str(file)}
+        session.say(f"trained CMG, best after {best.iteration} iterations: {best.file}")
+        metrics = {**loop.metrics, "cmg": str(best.file), "best_iteration": best.iteration}
         if cells:
             metrics["worst_velocity_error"] = max(cell["velocity_error"] for cell in cells)
         session.finish(run, run.checkpoints / LAST, metrics)
     return SUCCESS
+
+
+class Best:
+    """Keeps cmg.pt of a run at the network with the least free-running error so far."""
+
+    def __init__(self, session: Session, trainer: _C.CmgTrainer, run: RunFolder) -> None:
+        self.file = run.path / CMG_COPY
+        self.iteration = 0
+        self._error = math.inf
+        self._config, self._robot, self._trainer = session.config, session.robot, trainer
+        if session.resumed is not None and self.file.is_file():
+            kept = load_checkpoint(self.file, "cmg")
+            if kept.iteration <= session.resumed.iteration:
+                self.iteration, self._error = kept.iteration, float(kept.state["error"])
+
+    def look(self) -> Metrics:
+        """Measures on motion that was kept back; saves the network if it is the best."""
+        errors = (
+            self._trainer.held_out(_horizons(self._trainer)) if _horizons(self._trainer) else {}
+        )
+        # the longest horizon that is still about the gait and not about its phase
+        error = errors.get(JUDGED_HORIZON, min(errors.values(), default=-self._trainer.iteration))
+        if error < self._error:
+            self._error, self.iteration = error, self._trainer.iteration
+            self._save()
+        return {f"held_out/{horizon}": value for horizon, value in errors.items()}
+
+    def _save(self) -> None:
+        """cmg.pt: the network alone, and the error it was chosen by."""
+        config, contract = to_dict(self._config), cmg_contract(self._robot)
+        model, state = self._trainer.model().state(), {"error": torch.tensor(self._error)}
+        checkpoint = Checkpoint("cmg", config, self.iteration, 0, state, model, contract)
+        save_checkpoint(checkpoint, self.file)
 
 
 def free_running(cmg: _C.Cmg, session: Session) -> list[Cell]:
@@ -69,14 +118,21 @@ def _build(session: Session) -> _C.CmgTrainer:
 
 
 def _motion(config: Section, session: Session) -> _C.Trajectories:
-    data = config.data
-    if data.source == "clips":
-        return clip_motion(session.robot, data.clips, session.say)
-    plan = _C.random_plan(config.commands, data.streams, data.frames, data.seed)
-    return gait_motion(session.robot, config.gait, plan, session.workers)
+    data, robot = config.data, session.robot
+    parts = []
+    if data.source in ("gait", "both"):
+        plan = _C.random_plan(config.commands, data.streams, data.frames, data.seed)
+        library = gait_motion(robot, config.gait, plan, session.workers)
+        parts.append((library, 1 - data.clips_share if data.source == "both" else 1.0))
+    if data.source in ("clips", "both"):
+        recorded = clip_motion(robot, data.clips, session.say)
+        parts.append((recorded, data.clips_share if data.source == "both" else 1.0))
+    return mixed_motion(parts)
 
 
-def _iterate(session: Session, trainer: _C.CmgTrainer, run: RunFolder) -> tuple[bool, Loop]:
+def _iterate(
+    session: Session, trainer: _C.CmgTrainer, run: RunFolder, best: Best
+) -> tuple[bool, Loop]:
     config = session.config
     done = session.resumed.iteration if session.resumed else 0
 
@@ -86,25 +142,28 @@ def _iterate(session: Session, trainer: _C.CmgTrainer, run: RunFolder) -> tuple[
         state, model = trainer.state(), trainer.model().state()
         return Checkpoint("cmg", to_dict(config), iteration, 0, state, model, contract)
 
-    def held_out() -> Metrics:
-        return _held_out(trainer)
-
     total = total_iterations(config)
     with Progress(session.console, "cmg", total, done) as progress:
-        loop = Loop(run, config.train, total, progress, trainer.update, snapshot, held_out, done)
+        loop = Loop(run, config.train, total, progress, trainer.update, snapshot, best.look, done)
         return loop.iterate(), loop
 
 
-def _held_out(trainer: _C.CmgTrainer) -> Metrics:
-    """Errors on motion that was kept back, by the number of frames run freely."""
-    return {f"held_out/{horizon}": error for horizon, error in trainer.held_out().items()}
+def _horizons(trainer: _C.CmgTrainer) -> list[int]:
+    return [horizon for horizon in HORIZONS if horizon <= trainer.longest_horizon]
 
 
-def _save_model(session: Session, trainer: _C.CmgTrainer, run: RunFolder, loop: Loop) -> Path:
-    """cmg.pt: the trained network alone."""
-    model = trainer.model().state()
-    config, contract = to_dict(session.config), cmg_contract(session.robot)
-    checkpoint = Checkpoint("cmg", config, loop.iteration, policy=model, contract=contract)
-    file = run.path / CMG_COPY
-    save_checkpoint(checkpoint, file)
-    return file
+def _compared(trainer: _C.CmgTrainer) -> dict[str, dict[int, float]]:
+    """The same beside trivial guesses: hold the pose, repeat the last cycle."""
+    horizons = _horizons(trainer)
+    if not horizons:
+        return {}
+    return {how: trainer.held_out(horizons, how) for how in ("model", "hold", "repeat")}
+
+
+def _held_out_table(compared: dict[str, dict[int, float]]) -> Table:
+    title = "held out: mean square error after free running, in variances"
+    table = Table("frames", *compared, title=title, box=box.SIMPLE)
+    for horizon in compared.get("model", ()):
+        errors = (f"{of[horizon]:.4f}" for of in compared.values())
+        table.add_row(str(horizon), *errors)
+    return table

@@ -72,6 +72,7 @@ inline Cmg circling_model(const std::string& profile = "full", double keep = 1) 
   CmgStatistics s = small_statistics(profile);
   for (int i = 0; i < s.features(); ++i) s.active[i] = i < 2;  // velocities come from the angles
   for (int i = 0; i < s.features(); ++i) s.mean[i] = s.start[i];
+  s.command_rate.assign(CmgNetwork::kCommands, 1e4f);  // commands hold at once
   const int features = s.features(), inputs = features + CmgNetwork::kCommands;
   CmgNetwork network(settings, features, at::kCPU);
   const FlatParameters& p = network.parameters();

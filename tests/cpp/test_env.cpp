@@ -18,7 +18,8 @@ constexpr double kNever = 1e6;
 // No noise, no end, one reward.
 EnvSettings calm() {
   EnvSettings s;
-  s.reset = {0, 0, 0, 0, 0, 0, {0.8, 0.8}};
+  s.reset = {0, 0, 0, 0, 0, 0};
+  s.randomise.friction = {0.8, 0.8};
   s.termination = {-kNever, 180, 0};
   s.episode_s = 1000;
   s.rewards = {{"alive", 1.0}};
@@ -156,7 +157,7 @@ TEST(Env, FrictionOfTheEpisodeIsSimulated) {
   for (int i = 0; i < 2; ++i) {
     EnvSettings settings = calm();
     settings.reset.lin_vel = 0.5;
-    settings.reset.friction = i == 0 ? std::vector{0.05, 0.05} : std::vector{2.0, 2.0};
+    settings.randomise.friction = i == 0 ? std::vector{0.05, 0.05} : std::vector{2.0, 2.0};
     const auto env = make_env(settings, 8);
     Workers workers(1);
     for (int step = 0; step < 10; ++step) step_all(*env, workers, step, 0);
@@ -296,7 +297,7 @@ TEST(Env, EpisodesWithoutNoiseBeginOnTheReference) {
 
 TEST(Env, NoiseOfTheStartIsWhatTheSettingsSay) {
   EnvSettings settings = calm();
-  settings.reset = {1.0, 0.05, 0.3, 0.2, 0.4, 0.03, {0.8, 0.8}};
+  settings.reset = {1.0, 0.05, 0.3, 0.2, 0.4, 0.03};
   const int envs = 300;
   const auto env = make_env(settings, envs);
   double q = 0, qd = 0, lin = 0, ang = 0, tilt = 0;
