@@ -20,6 +20,7 @@ GRID = ((-0.5, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0), (-0.3, 0.0, 0.3), (-0.8, 0.0, 0.8)
 STARTS = (0, 100, 113)  # frames of slow walking before the command: from standing, from two phases
 SLOW = (0.3, 0.0, 0.0)
 SETTLE = 200  # frames after the command until motion is judged
+SHORTEST = 8.0  # s: as much again is judged
 WORST = (
     *("velocity_error", "yaw_rate_error", "slip_max", "limit_violations", "nonfinite", "drift"),
     *("drift_height", "drift_knee", "largest_step", "motion"),
@@ -34,6 +35,10 @@ class Exam:
     commands: _C.CommandSettings  # the set that the generator was made for
     workers: _C.Workers
     seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.seconds < SHORTEST:
+            raise ValueError(f"an exam of {self.seconds:g} s is too short; it takes {SHORTEST:g} s")
 
     def cells(self, generator: _C.Generator, grid: Sequence[Command]) -> list[Report]:
         """One report a command: the worst over the starts, means of what are shares."""

@@ -35,6 +35,7 @@ JUDGED_HORIZON = 50
 def train_cmg(request: Request) -> int:
     """Trains, or continues to train; the exit code."""
     session = Session(request)
+    _exam(session)  # says what is wrong with it before the training, not after
     trainer = _build(session)
     with session.begin() as run:
         best = Best(session, trainer, run)
@@ -103,8 +104,12 @@ def free_running(cmg: _C.Cmg, session: Session) -> list[Cell]:
     """How well the motion obeys each command of `evaluation` that lies in the set walked."""
     settings, commands = session.config.evaluation, session.config.commands
     grid = [c for c in command_grid(settings) if _C.supports(commands, c)]
-    exam = Exam(session.robot, commands, session.workers, settings.seconds)
-    return exam.cells(_C.CmgGenerator(cmg), grid)
+    return _exam(session).cells(_C.CmgGenerator(cmg), grid)
+
+
+def _exam(session: Session) -> Exam:
+    config = session.config
+    return Exam(session.robot, config.commands, session.workers, config.evaluation.seconds)
 
 
 def _build(session: Session) -> _C.CmgTrainer:

@@ -72,7 +72,7 @@ TEST(CmgTrainer, LearnsTheSine) {
   CmgTrainSettings settings = short_training();
   settings.iterations = 150;
   settings.unroll_min = settings.unroll_max;
-  CmgTrainer trainer = make_trainer(workers, settings);
+  CmgTrainer trainer = make_trainer(workers, settings, quarter_held_out());
   const std::vector<int> horizons = {1, 10, 50};
   const std::vector<double> before = trainer.held_out(horizons);
   double first = 0, last = 0;

@@ -112,7 +112,7 @@ def test_the_recorded_walks_become_trajectories() -> None:
     made = rows_of(clips, ROBOT)
     for stream, clip in enumerate(clips):
         assert abs(made.lengths[stream] - 50 * clip.seconds) <= 2
-        rows = made.rows[stream, : made.lengths[stream]]
+        rows = made.stream(stream)
         assert np.isfinite(rows).all()
         n = len(JOINTS)
         last = min(made.lengths[stream], int(50 * clip.seconds)) - 1
