@@ -152,13 +152,16 @@ void bind_sampler(py::module_& m) {
   py::class_<CommandSet>(m, "CommandSet", "A box of commands: vx, vy (m/s) and wz (rad/s).")
       .def(py::init([](OptionalInterval vx, OptionalInterval vy, OptionalInterval wz) {
              const CommandSet usual;
-             return CommandSet(vx.value_or(usual.vx), vy.value_or(usual.vy), wz.value_or(usual.wz));
+             CommandSet set(vx.value_or(usual.vx), vy.value_or(usual.vy), wz.value_or(usual.wz));
+             if (!vx) set.fast_from = usual.fast_from;
+             return set;
            }),
            "vx"_a = py::none(), "vy"_a = py::none(), "wz"_a = py::none())
       .def(py::init<const CommandSettings&>(), "settings"_a)
       .def_readonly("vx", &CommandSet::vx)
       .def_readonly("vy", &CommandSet::vy)
-      .def_readonly("wz", &CommandSet::wz);
+      .def_readonly("wz", &CommandSet::wz)
+      .def_readonly("fast_from", &CommandSet::fast_from);
 
   py::class_<PySampler>(
       m, "CommandSampler",

@@ -157,7 +157,9 @@ void CommandSmoother::check(std::span<const float> commands, std::span<const std
 
 CommandSet::CommandSet(const CommandSettings& settings)
     : CommandSet(to_interval("vx", settings.vx), to_interval("vy", settings.vy),
-                 to_interval("wz", settings.wz)) {}
+                 to_interval("wz", settings.wz)) {
+  fast_from = settings.fast_from;
+}
 
 CommandSet::CommandSet(const Interval& vx, const Interval& vy, const Interval& wz)
     : vx(vx), vy(vy), wz(wz) {
@@ -194,10 +196,19 @@ std::vector<float> CommandSampler::draw(int n, Draw&& one) {
   std::vector<float> rows(3 * std::size_t(n));
   for (int i = 0; i < n; ++i) {
     Random random(seed_, drawn + i, 0, Purpose::kSampler);
-    write(one(random), &rows[3 * std::size_t(i)]);
+    write(narrowed(one(random)), &rows[3 * std::size_t(i)]);
   }
   drawn += n;
   return rows;
+}
+
+// a fast command goes straight, or nearly
+Command CommandSampler::narrowed(const Command& command) const {
+  CommandSettings set;
+  set.vx = {supported_.vx[0], supported_.vx[1]};
+  set.fast_from = supported_.fast_from;
+  const double share = side_share(set, command.vx);
+  return {command.vx, share * command.vy, share * command.wz};
 }
 
 std::vector<float> CommandSampler::uniform(int n) {
@@ -268,7 +279,7 @@ std::vector<float> CommandSampler::sequence(int duration, int change_interval,
   for (int i = 0; i < n; ++i) {
     for (int key = 0; key <= last; ++key) {
       Random random(seed_, drawn + i, key, Purpose::kSampler);
-      keys[key] = draw_in(sets[key], random);
+      keys[key] = narrowed(draw_in(sets[key], random));
     }
     for (int frame = 0; frame < duration; ++frame, row += 3) {
       const Command &a = keys[frame / change_interval],

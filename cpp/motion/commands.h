@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -51,9 +52,11 @@ class CommandSmoother {
 /// A closed interval.
 using Interval = std::array<double, 2>;
 
-/// A box of commands: those in which vx (m/s), vy (m/s) and wz (rad/s) each lie in an interval.
+/// A set of commands: vx (m/s), vy (m/s) and wz (rad/s) each lie in an interval; those of vy and wz
+/// shrink to zero from vx = fast_from to the largest vx, as `side_share` has it.
 struct CommandSet {
   Interval vx, vy, wz;
+  double fast_from = INFINITY;
 
   /// The commands that the shipped motion was made and measured for.
   CommandSet() : CommandSet(CommandSettings()) {}
@@ -111,6 +114,7 @@ class CommandSampler {
  private:
   CommandSet preset_set(const std::string& name) const;
   CommandSet curriculum_set(double difficulty) const;
+  Command narrowed(const Command& command) const;
   template <class Draw>
   std::vector<float> draw(int n, Draw&& one);
 

@@ -69,6 +69,11 @@ def _command(given: Sequence[float]) -> Command:
         if not (math.isfinite(value) and low <= value <= high):
             raise ValueError(f"--command: {name} must lie in [{low:g}, {high:g}], not be {value:g}")
     vx, vy, wz = given
+    if not _C.supports(_C.CommandSettings(), (vx, vy, wz)):
+        raise ValueError(
+            f"--command {vx:g} {vy:g} {wz:g}: vy and wz must be smaller at that vx; they shrink to "
+            f"zero from {supported.fast_from:g} to {supported.vx[1]:g} m/s"
+        )
     return vx, vy, wz
 
 

@@ -343,5 +343,18 @@ TEST(CommandSampler, SaysWhatThereIs) {
   EXPECT_EQ(s.drawn, 0u) << "what fails draws nothing";
 }
 
+TEST(CommandSampler, FastCommandsGoNearlyStraight) {
+  CommandSampler sampler(CommandSet{}, CommandSet{}, 3);
+  const CommandSettings set;
+  const std::vector<float> rows = sampler.uniform(2000);
+  int fast = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const float* c = &rows[3 * std::size_t(i)];
+    ASSERT_TRUE(supports(set, {c[0], c[1], c[2]})) << c[0] << " " << c[1] << " " << c[2];
+    fast += c[0] > 1.3;
+  }
+  EXPECT_GT(fast, 50);
+}
+
 }  // namespace
 }  // namespace twist
