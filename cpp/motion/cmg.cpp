@@ -50,8 +50,9 @@ void check_features(int features, int joints) {
 }  // namespace
 
 Command CmgStatistics::calibrated(const Command& c) const {
-  const double terms[kTerms] = {c.vx,        c.vy,        c.wz,        c.vx * c.vx, c.vy * c.vy,
-                                c.wz * c.wz, c.vy * c.wz, c.vx * c.vy, c.vx * c.wz};
+  const double x = c.vx, y = c.vy, w = c.wz;
+  const double terms[kTerms] = {x,         y,         w,         x * x, y * y, w * w,
+                                x * x * x, y * y * y, w * w * w, y * w, x * y, x * w};
   Command out = c;
   for (int i = 0; i < kTerms; ++i) {
     const float* row = &calibration[std::size_t(i) * 3];

@@ -21,8 +21,8 @@ struct CmgStatistics {
   std::vector<float> command_rate;               // (3) how fast commands were ramped, per second
   std::vector<float> calibration;                // (kTerms, 3) see `calibrated`
 
-  /// vx, vy, wz, vx^2, vy^2, wz^2, vy wz, vx vy, vx wz
-  static constexpr int kTerms = 9;
+  /// vx, vy, wz, their squares, their cubes, vy wz, vx vy, vx wz
+  static constexpr int kTerms = 12;
 
   int features() const { return static_cast<int>(mean.size()); }
   int joints() const { return static_cast<int>(lower.size()); }

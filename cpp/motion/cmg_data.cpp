@@ -64,7 +64,6 @@ CmgData::CmgData(Trajectories motion, JointMirror mirror, std::vector<double> lo
   find_start();
   find_command_limits();
   find_transitions();
-  ramp_conditions();
   list_windows(frames);
   statistics_.calibration.assign(CmgStatistics::kTerms * 3, 0.0f);
   set_statistics(statistics_);
@@ -220,26 +219,6 @@ void CmgData::find_command_limits() {
   statistics_.command_rate = rate;
 }
 
-void CmgData::ramp_conditions() {
-  const std::vector<float>& rate = statistics_.command_rate;
-  conditions_.resize(motion_.streams);
-  for (int stream = 0; stream < motion_.streams; ++stream) {
-    if (motion_.is_recorded(stream)) continue;
-    Command now;
-    for (int frame = 0; frame < motion_.lengths[stream]; ++frame) {
-      const float* wish = motion_.target(stream, frame);
-      now = ramp(now, {wish[0], wish[1], wish[2]}, rate[0], rate[1], rate[2]);
-      for (const double value : {now.vx, now.vy, now.wz})
-        conditions_[stream].push_back(static_cast<float>(value));
-    }
-  }
-}
-
-const float* CmgData::condition(int stream, int frame) const {
-  if (motion_.is_recorded(stream)) return motion_.command(stream, frame);
-  return &conditions_[stream][std::size_t(frame) * 3];
-}
-
 void CmgData::find_transitions() {
   for (const int stream : training_) {
     for (int frame = 1; frame < motion_.lengths[stream]; ++frame) {
@@ -286,7 +265,7 @@ void CmgData::gather(const CmgWindow& window, int frames, float* states, std::si
     if (k + 1 == frames) break;
 
     // the command reflects to (vx, -vy, -wz)
-    const float* wish = condition(window.stream, window.start + k);
+    const float* wish = motion_.target(window.stream, window.start + k);
     float* command = commands + k * command_stride;
     for (int i = 0; i < CmgNetwork::kCommands; ++i) {
       const float reflected_wish = i == 0 ? wish[i] : side * wish[i];

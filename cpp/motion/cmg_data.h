@@ -47,8 +47,8 @@ struct CmgWindow {
 /// The data set of a CMG: motion, the split into training and held-out streams, statistics, and
 /// windows.
 ///
-/// The condition of a frame is the command target, ramped from the moment it changes; that of
-/// recorded motion is the command in force.
+/// The condition of a frame is its command target: the network learns the ramp. That of recorded
+/// motion is the command in force.
 /// Statistics are those of the motion and its mirror image together, weighted like the streams.
 class CmgData {
  public:
@@ -95,8 +95,6 @@ class CmgData {
   void find_start();
   void find_command_limits();
   void find_transitions();
-  void ramp_conditions();
-  const float* condition(int stream, int frame) const;
   void list_windows(int frames);
   double repeats(int stream, int start, int frames) const;
 
@@ -109,7 +107,6 @@ class CmgData {
   std::vector<int> training_, held_out_;
   std::vector<Start> windows_;
   std::vector<Place> transitions_;
-  std::vector<std::vector<float>> conditions_;  // (streams)(frames, 3); none for recorded motion
 };
 
 }  // namespace twist

@@ -119,7 +119,7 @@ void CmgRollout::gather(std::span<const int> ids, const Command* targets, CmgAct
   for (std::size_t i = 0; i < ids.size(); ++i, out += width + CmgNetwork::kCommands) {
     const float* in = frame(ids[i]);
     for (int k = 0; k < width; ++k) out[k] = (in[k] - mean[k]) * feature_factor_[k];
-    const Command command = statistics().calibrated(next_command(ids[i], targets[i]));
+    const Command command = statistics().calibrated(targets[i]);
     const double wish[] = {command.vx, command.vy, command.wz};
     for (int k = 0; k < CmgNetwork::kCommands; ++k) {
       out[width + k] = (static_cast<float>(wish[k]) - command_centre_[k]) * command_factor_[k];
@@ -175,14 +175,9 @@ void CmgRollout::emit(int stream, const float* next, float* row, float* command)
   command[2] = static_cast<float>(in_force.wz);
 }
 
-// the command that the network sees, and that is in force in the next frame
-Command CmgRollout::next_command(int stream, const Command& target) const {
-  const std::vector<float>& rate = statistics().command_rate;
-  return ramp(commands_[stream], target, rate[0], rate[1], rate[2]);
-}
-
 void CmgRollout::step_on(int stream, const float* next, const Command& target) {
-  commands_[stream] = next_command(stream, target);
+  const std::vector<float>& rate = statistics().command_rate;
+  commands_[stream] = ramp(commands_[stream], target, rate[0], rate[1], rate[2]);
   std::copy_n(frame(stream), model_.num_joints(), past(stream));
   std::copy_n(next, features(), frame(stream));
 }

@@ -18,8 +18,6 @@ namespace twist {
 /// in [0, 1]. A stream whose next frame is not finite, or 100 standard deviations from the mean, is
 /// put back to standing and counted.
 ///
-/// Commands are ramped at the rate of the data: the network sees the ramped command.
-///
 /// Standing is a fixed point by construction: once the command in force has been zero for as long
 /// as stopping takes, the state is drawn to the standing pose until a command comes.
 class CmgRollout {
@@ -56,7 +54,6 @@ class CmgRollout {
   bool next_frame(const float* row, const float* output, float* next) const;
   void settle(int stream, const Command& target, float* next);
   void emit(int stream, const float* next, float* row, float* command) const;
-  Command next_command(int stream, const Command& target) const;
   void step_on(int stream, const float* next, const Command& target);
   float* frame(int stream) { return &frames_[std::size_t(stream) * features()]; }
   const float* frame(int stream) const { return &frames_[std::size_t(stream) * features()]; }

@@ -80,7 +80,7 @@ def seed_sized_cmg() -> _C.Cmg:
     state["statistics.upper"] = torch.tensor(robot.upper).float()
     for name, value in (("low", -1), ("high", 1), ("rate", 1)):
         state[f"statistics.command_{name}"] = torch.full((3,), float(value))
-    state["statistics.calibration"] = torch.zeros(27)
+    state["statistics.calibration"] = torch.zeros(36)
     return _C.Cmg.from_state(state)
 
 

@@ -15,9 +15,9 @@ Floats = NDArray[np.float64]
 
 # terms of motion/cmg.h that may correct vx, and those that may correct vy and wz: left and right
 # are alike
-_TERMS = ("vx", "vy", "wz", "vx2", "vy2", "wz2", "vy wz", "vx vy", "vx wz")
-_EVEN = [_TERMS.index(name) for name in ("vx", "vx2", "vy2", "wz2", "vy wz")]
-_ODD = [_TERMS.index(name) for name in ("vy", "wz", "vx vy", "vx wz")]
+_TERMS = ("vx", "vy", "wz", "vx2", "vy2", "wz2", "vx3", "vy3", "wz3", "vy wz", "vx vy", "vx wz")
+_EVEN = [_TERMS.index(name) for name in ("vx", "vx2", "vx3", "vy2", "wz2", "vy wz")]
+_ODD = [_TERMS.index(name) for name in ("vy", "wz", "vy3", "wz3", "vx vy", "vx wz")]
 
 
 def calibrate(
@@ -73,4 +73,4 @@ def _reached(
 
 def _terms(c: Floats) -> Floats:
     x, y, w = c.T
-    return np.stack([x, y, w, x * x, y * y, w * w, y * w, x * y, x * w], axis=1)
+    return np.concatenate([c, c**2, c**3, np.stack([y * w, x * y, x * w], axis=1)], axis=1)

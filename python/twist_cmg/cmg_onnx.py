@@ -109,7 +109,8 @@ def _calibrate(graph: _Graph, calibration: Array) -> str:
         for columns in ([1, 0, 0], [2, 1, 2])
     )
     squares, products = graph.add("Mul", "command", "command"), graph.add("Mul", first, second)
-    terms = graph.add("Concat", "command", squares, products, axis=1)
+    cubes = graph.add("Mul", squares, "command")
+    terms = graph.add("Concat", "command", squares, cubes, products, axis=1)
     return graph.add(
         "Add", "command", graph.add("MatMul", terms, graph.constant(calibration.reshape(-1, 3)))
     )

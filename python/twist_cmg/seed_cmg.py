@@ -94,6 +94,6 @@ def _statistics(given: Mapping[str, Any], robot: _C.Robot, source: str) -> dict[
         "command_low": low,
         "command_high": high,
         "command_rate": torch.full((3,), UNRAMPED),
-        "calibration": torch.zeros(27),
+        "calibration": torch.zeros(36),
     }
     return {f"statistics.{name}": value.float() for name, value in values.items()}

@@ -280,13 +280,13 @@ TEST(CmgGenerator, FollowsThePredictionsOfTheModel) {
   }
 }
 
-TEST(CmgRollout, TheNetworkSeesTheRampedCalibratedCommand) {
+TEST(CmgRollout, TheNetworkSeesTheCalibratedTarget) {
   const at::NoGradGuard no_grad;
   CmgStatistics s = small_statistics();
   s.lower.assign(kJoints, -100.0f);
   s.upper.assign(kJoints, 100.0f);
-  s.calibration[0] = 0.5f;           // vx for vx
-  s.calibration[7 * 3 + 1] = -2.0f;  // vx vy for vy
+  s.calibration[0] = 0.5f;            // vx for vx
+  s.calibration[10 * 3 + 1] = -2.0f;  // vx vy for vy
   const Cmg model(small_model().network(), s);
   CmgRollout rollout(model);
   rollout.resize(1);
@@ -294,8 +294,7 @@ TEST(CmgRollout, TheNetworkSeesTheRampedCalibratedCommand) {
   for (int frame = 0; frame < 2; ++frame)
     advance_some(rollout, {0}, {{0.9, 0.3, 0}}, &rows[std::size_t(frame) * kWidth]);
 
-  // after one step of the ramp: 1 m/s^2 and 0.5 m/s^2 for 20 ms
-  const double vx = 0.02 + 0.5 * 0.02, vy = 0.01 - 2 * 0.02 * 0.01;
+  const double vx = 0.9 + 0.5 * 0.9, vy = 0.3 - 2 * 0.9 * 0.3;
   at::Tensor features = at::empty({1, kWidth}), command = at::zeros({1, 3});
   for (int i = 0; i < kWidth; ++i)
     features[0][i] = (s.start[i] - s.mean[i]) / s.deviation[i] * s.active[i];
