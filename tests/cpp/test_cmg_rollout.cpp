@@ -269,10 +269,9 @@ TEST(CmgGenerator, FollowsThePredictionsOfTheModel) {
   at::Tensor features = at::empty({1, kWidth}), command = at::empty({1, 3});
   for (int i = 0; i < kWidth; ++i)
     features[0][i] = (wide.start[i] - wide.mean[i]) / wide.deviation[i] * wide.active[i];
-  // the network sees the command after one step of its ramp: 1, 0.5 and 2 per second
-  command[0][0] = 2 * (0.02 + 0.5) / 1.5 - 1;
-  command[0][1] = 0.01 / 0.4;
-  command[0][2] = -0.04 / 1.0;
+  command[0][0] = 2 * (0.3 + 0.5) / 1.5 - 1;
+  command[0][1] = 0.1 / 0.4;
+  command[0][2] = -0.2 / 1.0;
   const at::Tensor next = model.predict(features, command);
   for (int joint = 0; joint < 3; ++joint) {
     EXPECT_NEAR(made.row(0, 1)[joint], wide.mean[joint] + 0.3 * next[0][joint].item<double>(),
