@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 from . import _C
 
 ROUNDS = 3
+TERMS = 12  # of motion/cmg.h
 FRAMES, SETTLE = 1000, 300  # of a roll-out
 Floats = NDArray[np.float64]
-
-# terms of motion/cmg.h that may correct vx, and those that may correct vy and wz: left and right
-# are alike
-_TERMS = ("vx", "vy", "wz", "vx2", "vy2", "wz2", "vx3", "vy3", "wz3", "vy wz", "vx vy", "vx wz")
-_EVEN = [_TERMS.index(name) for name in ("vx", "vx2", "vx3", "vy2", "wz2", "vy wz")]
-_ODD = [_TERMS.index(name) for name in ("vy", "wz", "vy3", "wz3", "vx vy", "vx wz")]
 
 
 def calibrate(
@@ -32,20 +27,17 @@ def calibrate(
     """
     wishes = _grid(commands)
     calibrated = dict(state)
-    matrix = np.zeros((len(_TERMS), 3))
+    matrix = np.zeros((TERMS, 3))
     for _ in range(ROUNDS):
         missing = wishes - _reached(calibrated, robot, wishes, workers)
-        terms = _terms(wishes)
-        for axis, known in ((0, _EVEN), (1, _ODD), (2, _ODD)):
-            fit, *_ = np.linalg.lstsq(terms[:, known], missing[:, axis], rcond=None)
-            matrix[known, axis] += fit
+        matrix += np.linalg.lstsq(_terms(wishes), missing, rcond=None)[0]
         calibrated["statistics.calibration"] = torch.tensor(matrix.ravel(), dtype=torch.float32)
     return calibrated
 
 
 def calibrated(calibration: Floats, commands: Floats) -> Floats:
     """What the network sees of commands (n, 3); `calibration` is that of the statistics, flat."""
-    return commands + _terms(commands) @ np.reshape(calibration, (len(_TERMS), 3))
+    return commands + _terms(commands) @ np.reshape(calibration, (TERMS, 3))
 
 
 def _grid(commands: _C.CommandSettings) -> Floats:
