@@ -24,7 +24,7 @@ format: .venv/packages
 
 lint: .venv/packages
 	clang-format --dry-run -Werror $$(find cpp tests/cpp -name '*.h' -o -name '*.cpp')
-	ruff format --check python tests/py && ruff check python tests/py
+	ruff format --check python tests/py && ruff check python tests/py notebooks
 
 clean:
 	rm -rf .venv build
