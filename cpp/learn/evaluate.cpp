@@ -66,11 +66,13 @@ struct Outcome {
   int counted = 0;
 };
 
+constexpr auto kUndisturbed = [](int, int) {};
+
 // Runs environments [first, first + count) to their end. `target(env)` gives vx, vy, wz to compare
-// with.
-template <class Target>
+// with; `disturb(env, step)` comes before every step.
+template <class Target, class Disturb = decltype(kUndisturbed)>
 Outcome run_episodes(Env& env, const Policy& policy, int first, int count, int worker, int steps,
-                     int settle, const Target& target) {
+                     int settle, const Target& target, const Disturb& disturb = kUndisturbed) {
   const int width = env.layout().width(), actions = env.robot().num_actions();
   std::vector<float> action(std::size_t(count) * actions);
   std::vector<bool> fallen(count, false), over(count, false);
@@ -80,6 +82,7 @@ Outcome run_episodes(Env& env, const Policy& policy, int first, int count, int w
     policy.act(env.observation.data() + std::size_t(first) * width, count, action.data());
     for (int i = 0; i < count; ++i) {
       if (over[i]) continue;
+      disturb(first + i, step);
       env.step(first + i, worker, action.data() + std::size_t(i) * actions);
       const Cause cause = env.cause[first + i];
       over[i] = cause != Cause::kNone;
@@ -209,29 +212,21 @@ std::vector<KickCell> evaluate_kicks(std::shared_ptr<const Robot> robot,
 
   Env env(robot, settings.environment(training), pool, cells * trials, workers.count(), seed);
   const Policy policy(state, env.layout().width(), robot->num_actions());
-  std::vector<int> alive(std::size_t(cells) * trials, 0);
   constexpr int kGroup = kDirections;
-  workers.run(cells * trials / kGroup, [&](int group, int worker) {
+  std::vector<int> survived(std::size_t(cells) * trials / kGroup);
+  workers.run(static_cast<int>(survived.size()), [&](int group, int worker) {
     const int first = group * kGroup, cell = first / trials;
-    const int phase = group % kPhases, stream = cell / static_cast<int>(speeds.size());
+    const int kick = kBefore + group % kPhases * kPhaseFrames, end = kick + kAfter;
     const double speed = speeds[cell % speeds.size()];
-    std::vector<float> action(std::size_t(kGroup) * robot->num_actions());
-    for (int i = 0; i < kGroup; ++i) {
-      env.reset_standing(first + i, worker, stream);
-      alive[first + i] = 1;
-    }
-    const int kick = kBefore + phase * kPhaseFrames;
-    for (int step = 0; step < kick + kAfter; ++step) {
-      policy.act(&env.observation[std::size_t(first) * env.layout().width()], kGroup,
-                 action.data());
-      for (int i = 0; i < kGroup; ++i) {
-        if (!alive[first + i]) continue;
-        const double angle = 2 * M_PI * i / kDirections;
-        if (step == kick) env.push(first + i, speed * Vec2(std::cos(angle), std::sin(angle)));
-        env.step(first + i, worker, &action[std::size_t(i) * robot->num_actions()]);
-        alive[first + i] = env.cause[first + i] == Cause::kNone;
-      }
-    }
+    const int stream = cell / static_cast<int>(speeds.size());
+    for (int i = 0; i < kGroup; ++i) env.reset_standing(first + i, worker, stream);
+    const auto push = [&](int i, int step) {
+      const double angle = 2 * M_PI * (i - first) / kDirections;
+      if (step == kick) env.push(i, speed * Vec2(std::cos(angle), std::sin(angle)));
+    };
+    const auto nothing = [](int) { return Vec3(Vec3::Zero()); };
+    survived[group] =
+        run_episodes(env, policy, first, kGroup, worker, end, end, nothing, push).survived;
   });
 
   std::vector<KickCell> result;
@@ -240,7 +235,8 @@ std::vector<KickCell> evaluate_kicks(std::shared_ptr<const Robot> robot,
     kicks.command = commands[cell / speeds.size()];
     kicks.speed = speeds[cell % speeds.size()];
     kicks.trials = trials;
-    for (int i = 0; i < trials; ++i) kicks.survived += alive[std::size_t(cell) * trials + i];
+    const int groups = trials / kGroup;
+    for (int i = 0; i < groups; ++i) kicks.survived += survived[std::size_t(cell) * groups + i];
   }
   return result;
 }

@@ -103,7 +103,7 @@ void CmgMotionGenerator::update_commands(std::span<const int> ids,
     env.target = commands[i];
     empty_.push_back(ids[i]);
   }
-  if (!empty_.empty()) fill(std::vector<int>(empty_));
+  if (!empty_.empty()) fill(empty_);
 }
 
 const float* CmgMotionGenerator::read(int id, int offset) const {
@@ -129,7 +129,7 @@ void CmgMotionGenerator::advance(std::span<const int> ids) {
       empty_.push_back(id);
     }
   }
-  if (!empty_.empty()) fill(std::vector<int>(empty_));
+  if (!empty_.empty()) fill(empty_);
 }
 
 void CmgMotionGenerator::switch_mode(const std::string& mode) {

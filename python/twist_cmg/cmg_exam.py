@@ -11,11 +11,11 @@ from rich import box
 from rich.table import Table
 
 from . import _C
+from .locomotion import FRAMES_PER_S
 
 Command = tuple[float, float, float]
 Report = dict[str, float]
 
-STEPS_PER_S = 50
 GRID = ((-0.5, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0), (-0.3, 0.0, 0.3), (-0.8, 0.0, 0.8))
 STARTS = (0, 100, 113)  # frames of slow walking before the command: from standing, from two phases
 SLOW = (0.3, 0.0, 0.0)
@@ -42,7 +42,7 @@ class Exam:
 
     def cells(self, generator: _C.Generator, grid: Sequence[Command]) -> list[Report]:
         """One report a command: the worst over the starts, means of what are shares."""
-        frames = round(self.seconds * STEPS_PER_S)
+        frames = round(self.seconds * FRAMES_PER_S)
         lead = max(STARTS)
         targets = np.zeros((len(grid), len(STARTS), lead + frames, 3))
         for i, command in enumerate(grid):
@@ -65,7 +65,7 @@ class Exam:
         for field in settings.fields():
             setattr(settings, field.name, getattr(self.commands, field.name))
         settings.hold_s = [2.0, 2.0]
-        plan = _C.random_plan(settings, streams, round(seconds * STEPS_PER_S), 17)
+        plan = _C.random_plan(settings, streams, round(seconds * FRAMES_PER_S), 17)
         motion = _C.generate(generator, plan, self.workers)
         reports = _C.measure_motion(self.robot, motion, SETTLE, self.workers)
         q = motion.rows[..., : self.robot.num_joints]

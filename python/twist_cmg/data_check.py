@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import _C
+from .answers import check_json_place, write_json
 from .cli import FAILED, SUCCESS, Parser
 from .clips import trim
 from .data_import import move_files
@@ -20,9 +21,7 @@ from .data_options import (
     WHERE,
     Reading,
     add_reading_options,
-    check_json_place,
     target_files,
-    write_json,
 )
 from .motion_file import Clip, write_clip
 from .motion_set import staged

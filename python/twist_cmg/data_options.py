@@ -1,21 +1,18 @@
 """What the data commands share: naming motion, reading it one clip after the other, JSON."""
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from . import _C
-from .checkpoints import write_aside
 from .cli import Parser
 from .config import load_robot
 from .importers import FORMATS, ReadOptions, read_motion
 from .joint_names import ORDERS
 from .motion_file import FPS_RANGE, Clip
 from .motion_sources import Source, find_sources
-from .progress import Progress, json_line
+from .progress import Progress
 
 WHERE = """\
 Motion is named by files, folders (all motion in them and their folders) and YAML lists in the form
@@ -73,20 +70,6 @@ class Reading:
             else:
                 yield source, clip
             progress.update(done, {})
-
-
-def write_json(where: str | None, answer: dict[str, Any]) -> None:
-    """Writes the answer to a file, or as one line to standard output for "-"."""
-    if where == "-":
-        json_line(json.dumps(answer))
-    elif where is not None:
-        write_aside(Path(where), (json.dumps(answer, indent=2) + "\n").encode())
-
-
-def check_json_place(where: str | None) -> None:
-    """ValueError if a file cannot be written there."""
-    if where not in (None, "-") and not Path(where).absolute().parent.is_dir():
-        raise ValueError(f"--json {where}: there is no such folder to write in")
 
 
 def target_files(sources: list[Source], out: Path, force: bool) -> list[Path]:

@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import _C
+from .answers import check_json_place, write_json
 from .cli import FAILED, SUCCESS, Parser, positive
 from .clips import rows_of, trim
-from .data_options import WHERE, Reading, add_reading_options, check_json_place, write_json
+from .data_options import WHERE, Reading, add_reading_options
 from .locomotion import (
     AXES,
     FRAMES_PER_S,

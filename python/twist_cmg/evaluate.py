@@ -4,16 +4,14 @@
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from . import _C
-from .checkpoints import check_contract, load_checkpoint, state_hash, write_aside
+from .answers import check_json_place, write_json
+from .checkpoints import check_contract, load_checkpoint, state_hash
 from .cli import SUCCESS, Parser, positive, run_command
 from .cmg_exam import Exam, exam_table, examine
 from .config import config_from_dict, load_robot, parse_override
@@ -27,7 +25,7 @@ from .evaluation import (
     report,
 )
 from .fields import apply, nest
-from .progress import json_line, make_console
+from .progress import make_console
 from .references import Motion, find_cmg, kept_sources, load_cmg
 
 _EXAMPLES = """\
@@ -41,8 +39,7 @@ _EXAMPLES = """\
 def main(arguments: Sequence[str]) -> int:
     """Parses the command line, evaluates, prints a table and writes JSON."""
     options = _parser().parse_intermixed_args(list(arguments))
-    if options.json not in (None, "-") and not Path(options.json).absolute().parent.is_dir():
-        raise ValueError(f"--json {options.json}: there is no such folder to write in")
+    check_json_place(options.json)
     (_cmg if options.what == "cmg" else _policy)(options)
     return SUCCESS
 
@@ -78,7 +75,7 @@ def _cmg(options: argparse.Namespace) -> None:
     console.print(exam_table(answer, f"{name}: {seconds:g} s roll-outs"))
     console.print("changing commands:", answer["changes"])
     console.print(f"outside the set that is walked: {len(answer['skipped'])} commands")
-    _report({"cmg": name, "checkpoint": str(file), **answer}, options.json)
+    write_json(options.json, {"cmg": name, "checkpoint": str(file), **answer})
 
 
 def _evaluate(policy: Policy, name: str, kicks: bool, json_file: str | None) -> None:
@@ -98,21 +95,7 @@ def _evaluate(policy: Policy, name: str, kicks: bool, json_file: str | None) -> 
     answer["checkpoint"] = str(policy.file)
     tensors = {n: v for n, v in policy.checkpoint.policy.items() if isinstance(v, torch.Tensor)}
     answer["policy_hash"] = state_hash(tensors)
-    _report(answer, json_file)
-
-
-def _report(answer: dict[str, Any], json_file: str | None) -> None:
-    if json_file == "-":
-        json_line(json.dumps(answer))
-    elif json_file is not None:
-        _write(Path(json_file), json.dumps(answer, indent=2) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    if path.exists() and not path.is_file():  # a pipe or a device
-        path.write_text(text)
-    else:
-        write_aside(path, text.encode())
+    write_json(json_file, answer)
 
 
 def _parser() -> Parser:

@@ -13,10 +13,10 @@ from . import _C, paths
 from .checkpoints import Checkpoint, load_checkpoint
 from .config import config_from_dict
 from .fields import Section, apply, to_dict
+from .locomotion import FRAMES_PER_S
 from .references import Motion, command_grid
 from .runs import LAST
 
-FRAMES_PER_S = 50
 CURVE_S = 10.0  # of an episode of the learning curve
 CURVE_EPISODES = 64
 _AHEAD_S = 2  # the policy looks at frames beyond the end of the episode

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _C
+from .motion_file import FORMAT_VERSION
 
-FORMAT_VERSION = 1  # of a motion file
 FPS = 50.0
 LIST_NAME = "motions.yaml"
 

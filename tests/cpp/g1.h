@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/robot.h"
+#include "error_of.h"
 #include "motion/gait.h"
 #include "motion/polish.h"
 #include "motion/pool.h"
@@ -107,17 +108,6 @@ inline double lowest_sole(const mjModel* model, const mjData* data) {
     }
   }
   return lowest;
-}
-
-/// What an expression throws, as text; empty if nothing.
-template <class Body>
-std::string error_of(const Body& body) {
-  try {
-    body();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace twist

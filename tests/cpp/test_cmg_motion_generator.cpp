@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "error_of.h"
 #include "motion/cmg_motion_generator.h"
 #include "small_cmg.h"
 
@@ -50,15 +51,6 @@ double jump(const Row& a, const Row& b) {
 double circle_step(const Command& command) {
   const double radius = 0.09 * std::hypot(command.vx * 2 / 1.5, command.wz);
   return 2 * radius * std::sin(M_PI / kCircle) + 1e-5;
-}
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 class CmgMotion : public testing::TestWithParam<const char*> {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "error_of.h"
 #include "motion/cmg_rollout.h"
 #include "motion/cmg_train.h"
 #include "sine_generator.h"
@@ -51,15 +52,6 @@ CmgTrainer make_trainer(Workers& workers, const CmgTrainSettings& settings = sho
                         const CmgSettings& network = small_network()) {
   return CmgTrainer(network, settings, windows, sine_motion(24, 150), sine_mirror(), kLower, kUpper,
                     workers, at::kCPU);
-}
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 void expect_same(const State& a, const State& b) {

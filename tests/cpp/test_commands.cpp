@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "error_of.h"
 #include "motion/commands.h"
 
 namespace twist {
@@ -203,15 +204,6 @@ TEST(CommandSampler, PresetsAreTheirTable) {
     SCOPED_TRACE(name);
     expect_fills(s.preset(name, 2000), set);
   }
-}
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST(CommandSampler, KeepsToWhatIsSupported) {

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "g1.h"
@@ -306,7 +307,7 @@ TEST(Ppo, GradientThatIsNotFiniteStopsTheRunAndLeavesTheNetworkAlone) {
   patient.epochs = 4;  // eight steps, five are enough
   const auto ppo = make_ppo(1, settings, patient);
   const State before = ppo->state();
-  const std::string error = error_of([&] { ppo->iterate(); });
+  const std::string error = error_of<std::runtime_error>([&] { ppo->iterate(); });
   EXPECT_NE(error.find("gradient was not finite"), std::string::npos) << error;
   const State after = ppo->state();
   for (const char* prefix : {"learner.", "policy.actor", "adam."}) {

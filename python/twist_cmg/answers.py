@@ -1,0 +1,29 @@
+"""The answer of a command as JSON: `--json FILE`, or `-` for standard output."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .checkpoints import write_aside
+from .progress import json_line
+
+
+def check_json_place(where: str | None) -> None:
+    """ValueError if a file cannot be written there."""
+    if where not in (None, "-") and not Path(where).absolute().parent.is_dir():
+        raise ValueError(f"--json {where}: there is no such folder to write in")
+
+
+def write_json(where: str | None, answer: dict[str, Any]) -> None:
+    """Writes the answer to a file, or as one line to standard output for "-"."""
+    if where == "-":
+        json_line(json.dumps(answer))
+    elif where is not None:
+        _write(Path(where), json.dumps(answer, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():  # a pipe or a device
+        path.write_text(text)
+    else:
+        write_aside(path, text.encode())
