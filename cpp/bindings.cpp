@@ -49,5 +49,6 @@ PYBIND11_MODULE(_C, m) {
   bind_commands(m);
   bind_cmg(m);
   bind_generator(m);
+  bind_env(m);
   bind_learn(m);
 }

@@ -45,6 +45,7 @@ void bind_motion(py::module_& m);
 void bind_commands(py::module_& m);
 void bind_cmg(py::module_& m);
 void bind_generator(py::module_& m);
+void bind_env(py::module_& m);
 void bind_learn(py::module_& m);
 
 }  // namespace twist

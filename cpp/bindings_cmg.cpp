@@ -43,9 +43,10 @@ void bind_cmg(py::module_& m) {
            Release())
       .def_property_readonly("statistics", &Cmg::statistics)
       .def_property_readonly("num_joints", &Cmg::num_joints);
-  py::class_<CmgGenerator, Generator>(m, "CmgGenerator", "Motion from commands by a CMG.")
+  py::class_<CmgGenerator, Generator, std::shared_ptr<CmgGenerator>>(
+      m, "CmgGenerator", "Motion from commands by a CMG.")
       .def(py::init([](const Cmg& model, const std::string& dtype, const std::string& device) {
-             return std::make_unique<CmgGenerator>(model, scalar_type(dtype), at::Device(device));
+             return std::make_shared<CmgGenerator>(model, scalar_type(dtype), at::Device(device));
            }),
            "model"_a, "dtype"_a = "float32", "device"_a = "cpu")
       .def_property_readonly("nonfinite", &CmgGenerator::nonfinite);

@@ -1,141 +1,131 @@
-// The environment, PPO and the evaluation of policies.
+// PPO, policies and trials of them.
 
 #include <torch/csrc/utils/pybind.h>
 
-#include "base/error.h"
 #include "bindings.h"
-#include "env/bench.h"
-#include "env/env.h"
-#include "learn/evaluate.h"
+#include "bindings_env.h"
 #include "learn/ppo.h"
+#include "learn/trials.h"
 
 namespace twist {
 namespace {
 
-// an environment with the workers that step it
-struct EnvHandle {
-  std::shared_ptr<Env> env;
-  std::shared_ptr<Workers> workers;
+using Columns = std::map<std::string, std::vector<double>>;
 
-  void step(const at::Tensor& actions) {
-    const std::vector<std::int64_t> shape = {env->num_envs(), env->robot().num_actions()};
-    if (actions.sizes() != at::IntArrayRef(shape))
-      fail("actions have shape ", actions.sizes(), ", expected ", at::IntArrayRef(shape));
-    const at::Tensor floats = actions.to(at::kCPU, at::kFloat).contiguous();
-    workers->run(env->num_envs(), [&](int i, int worker) {
-      env->step(i, worker, floats.data_ptr<float>() + i * shape[1]);
-    });
+Columns to_columns(std::vector<TrialResult> results) {
+  Columns columns;
+  for (TrialResult& result : results)
+    result.visit([&](const char* name, double value) { columns[name].push_back(value); });
+  return columns;
+}
+
+// results as columns of numbers; with the series, as arrays, if asked for
+py::dict trials(std::shared_ptr<Robot> robot, const EnvSettings& settings,
+                std::shared_ptr<MotionPool> pool, const std::vector<Trial>& trials, int steps,
+                int settle, const State& policy, Workers& workers, std::uint64_t seed,
+                bool with_series) {
+  TrialSeries series;
+  Columns columns;
+  {
+    py::gil_scoped_release release;
+    columns = to_columns(run_trials(robot, settings, pool, trials, steps, settle, policy, workers,
+                                    seed, with_series ? &series : nullptr));
   }
+  py::dict answer;
+  for (auto& [name, values] : columns) {
+    const auto size = static_cast<py::ssize_t>(values.size());
+    answer[name.c_str()] = to_array(std::move(values), {size});
+  }
+  if (!with_series) return answer;
+  const auto rows = static_cast<py::ssize_t>(trials.size());
+  const py::ssize_t nq = rows == 0 ? 0 : series.position.size() / rows / steps;
+  answer["velocity"] = to_array(std::move(series.velocity), {rows, steps, 3});
+  answer["position"] = to_array(std::move(series.position), {rows, steps, nq});
+  answer["reference"] = to_array(std::move(series.reference), {rows, steps, nq});
+  return answer;
+}
+
+void bind_trials(py::module_& m) {
+  py::class_<Randomisation>(m, "Body", "What may differ from the nominal robot and floor.")
+      .def(py::init<>())
+      .def_readwrite("friction", &Randomisation::friction)
+      .def_readwrite("mass", &Randomisation::mass, "factor on all masses")
+      .def_readwrite("payload", &Randomisation::payload, "kg on the torso")
+      .def_readwrite("strength", &Randomisation::strength, "factor on all torques")
+      .def_readwrite("kp", &Randomisation::kp, "factor")
+      .def_readwrite("kd", &Randomisation::kd, "factor")
+      .def_readwrite("delay", &Randomisation::delay, "of actions, in control steps")
+      .def_readwrite("terrain", &Randomisation::terrain, "difficulty of the floor, 0 to 1")
+      .def_property(
+          "com",
+          [](const Randomisation& r) {
+            return std::array{r.com[0], r.com[1], r.com[2]};
+          },
+          [](Randomisation& r, const std::array<double, 3>& com) {
+            r.com = Vec3(com[0], com[1], com[2]);
+          },
+          "shift of the torso's centre of mass, m");
+  py::class_<Trial>(m, "Trial", "One episode, and what is done to the robot in it.")
+      .def(py::init<>())
+      .def_readwrite("stream", &Trial::stream)
+      .def_readwrite("frame", &Trial::frame)
+      .def_readwrite("body", &Trial::body)
+      .def_readwrite("push_step", &Trial::push_step)
+      .def_property(
+          "push",
+          [](const Trial& t) {
+            return std::array{t.push[0], t.push[1]};
+          },
+          [](Trial& t, const std::array<double, 2>& v) { std::copy_n(v.data(), 2, t.push); })
+      .def_readwrite("pull_step", &Trial::pull_step)
+      .def_readwrite("pull_steps", &Trial::pull_steps)
+      .def_readwrite("pull_body", &Trial::pull_body)
+      .def_property(
+          "pull",
+          [](const Trial& t) {
+            return std::array{t.pull[0], t.pull[1], t.pull[2]};
+          },
+          [](Trial& t, const std::array<double, 3>& v) { std::copy_n(v.data(), 3, t.pull); });
+  m.def("run_trials", &trials, "robot"_a, "settings"_a, "pool"_a, "trials"_a, "steps"_a, "settle"_a,
+        "policy"_a, "workers"_a, "seed"_a, "series"_a = false,
+        "Runs the deterministic policy: a column (trials) for each result; with `series` also "
+        "velocity (trials, steps, 3), position and reference (trials, steps, nq).");
+  m.def(
+      "evaluation_environment",
+      [](const EvaluationSettings& settings, const EnvSettings& training) {
+        return settings.environment(training);
+      },
+      "settings"_a, "training"_a, "The environment of training with the physics of evaluation.");
+}
+
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+struct PolicyHandle {
+  Policy policy;
+  int observations, actions;
 };
 
-std::map<std::string, double> to_dict(const EvaluationCell& c) {
-  return {{"vx", c.command.vx},
-          {"vy", c.command.vy},
-          {"wz", c.command.wz},
-          {"episodes", c.episodes},
-          {"survival", c.survival},
-          {"velocity_rmse", c.velocity_rmse},
-          {"velocity_rmse_1s", c.velocity_rmse_1s},
-          {"yaw_rate_rmse", c.yaw_rate_rmse},
-          {"yaw_rate_rmse_1s", c.yaw_rate_rmse_1s},
-          {"mean_vx", c.mean_vx},
-          {"mean_vy", c.mean_vy},
-          {"mean_wz", c.mean_wz}};
-}
-
-py::array_t<double> to_array(const std::vector<std::vector<double>>& rows) {
-  py::array_t<double> out({rows.size(), rows.empty() ? 0 : rows[0].size()});
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    std::copy(rows[i].begin(), rows[i].end(), out.mutable_data(i));
-  return out;
-}
-
-std::vector<std::string> reward_names() {
-  std::vector<std::string> names;
-  for (const auto& term : reward_terms()) names.push_back(term.name);
-  return names;
-}
-
-// what a policy is made for, by name
-std::map<std::string, std::vector<std::string>> contract(const Robot& robot) {
-  std::map<std::string, std::vector<std::string>> names;
-  names["joints"] = robot.joint_names;
-  for (const int joint : robot.acted_joints) names["actions"].push_back(robot.joint_names[joint]);
-  const ObservationLayout layout(robot);
-  for (const auto& block : layout.blocks()) {
-    names["observation"].push_back(block.name + ":" + std::to_string(block.width));
-  }
-  return names;
-}
-
-void bind_env(py::module_& m) {
-  m.def("contract", &contract, "robot"_a,
-        "Names of joints, actions and observation blocks that a policy relies on.");
-  m.def("reward_names", &reward_names);
-  m.def("termination_names",
-        [] { return std::vector<std::string>(kCauseNames + 1, kCauseNames + kNumCauses); });
-  py::class_<EnvHandle>(m, "Env",
-                        "Simulated robots that track references, stepped by worker threads.")
-      .def(py::init([](std::shared_ptr<Robot> robot, const EnvSettings& settings,
-                       std::shared_ptr<MotionPool> pool, int num_envs,
-                       std::shared_ptr<Workers> workers, std::uint64_t seed) {
-             auto env =
-                 std::make_shared<Env>(robot, settings, pool, num_envs, workers->count(), seed);
-             return EnvHandle{std::move(env), std::move(workers)};
-           }),
-           "robot"_a, "settings"_a, "pool"_a, "num_envs"_a, "workers"_a, "seed"_a, Release())
-      .def("step", &EnvHandle::step, "actions"_a, Release())
-      .def_property_readonly("num_envs", [](const EnvHandle& h) { return h.env->num_envs(); })
-      .def_property_readonly("blocks",
-                             [](const EnvHandle& h) {
-                               std::vector<std::pair<std::string, int>> blocks;
-                               for (const auto& block : h.env->layout().blocks())
-                                 blocks.emplace_back(block.name, block.width);
-                               return blocks;
-                             })
-      .def_property_readonly("mirror",
-                             [](const EnvHandle& h) {
-                               return std::make_pair(h.env->layout().mirror_source,
-                                                     h.env->layout().mirror_sign);
-                             })
-      .def_property_readonly("observation",
-                             [](py::object self) {
-                               auto& env = *self.cast<EnvHandle&>().env;
-                               return py::array_t<float>({env.num_envs(), env.layout().width()},
-                                                         env.observation.data(), self);
-                             })
-      .def_property_readonly("reward",
-                             [](py::object self) {
-                               auto& env = *self.cast<EnvHandle&>().env;
-                               return py::array_t<float>(env.num_envs(), env.reward.data(), self);
-                             })
-      .def_property_readonly("state", [](py::object self) {
-        auto& env = *self.cast<EnvHandle&>().env;
-        return py::array_t<double>({env.num_envs(), env.state_size()}, env.state(0), self);
-      });
-  m.def(
-      "bench_env",
-      [](std::shared_ptr<Robot> robot, const EnvSettings& settings,
-         std::shared_ptr<MotionPool> pool, int num_envs, std::shared_ptr<Workers> workers,
-         double seconds) {
-        BenchResult r;
-        {
-          py::gil_scoped_release release;
-          Env env(robot, settings, pool, num_envs, workers->count(), 1);
-          r = bench_env(env, *workers, seconds);
-        }
-        return py::dict("env_steps_per_s"_a = r.env_steps_per_s,
-                        "raw_env_steps_per_s"_a = r.raw_env_steps_per_s, "ratio"_a = r.ratio,
-                        "threads"_a = workers->count(), "envs"_a = num_envs,
-                        "profile"_a = r.profile);
-      },
-      "robot"_a, "settings"_a, "pool"_a, "num_envs"_a, "workers"_a, "seconds"_a);
+Floats act(const PolicyHandle& self, const Floats& observation) {
+  if (observation.ndim() != 2 || observation.shape(1) != self.observations)
+    fail("observations must have shape (n, ", self.observations, ")");
+  Floats action({observation.shape(0), py::ssize_t(self.actions)});
+  self.policy.act(observation.data(), static_cast<int>(observation.shape(0)),
+                  action.mutable_data());
+  return action;
 }
 
 }  // namespace
 
 void bind_learn(py::module_& m) {
-  bind_env(m);
+  bind_trials(m);
+  py::class_<PolicyHandle>(m, "Policy", "The deterministic actor of a checkpoint.")
+      .def(py::init([](const State& state, int observations, int actions) {
+             return PolicyHandle{Policy(state, observations, actions), observations, actions};
+           }),
+           "state"_a, "observations"_a, "actions"_a)
+      .def("act", &act, "observation"_a,
+           "Observations (n, observations) to actions (n, actions), both as the environment has "
+           "them.");
   m.def("choose_matmul_backend", &choose_matmul_backend, Release());
   py::class_<Ppo>(m, "Ppo", "Proximal policy optimisation on an environment.")
       .def(py::init([](const EnvHandle& handle, const PpoSettings& settings, std::uint64_t seed,
@@ -158,61 +148,6 @@ void bind_learn(py::module_& m) {
             return policy;
           },
           Release());
-
-  m.def(
-      "evaluate_policy",
-      [](std::shared_ptr<Robot> robot, const EnvSettings& env, const EvaluationSettings& settings,
-         std::shared_ptr<MotionPool> pool, const std::vector<CommandTuple>& commands,
-         const State& policy, Workers& workers, std::uint64_t seed) {
-        std::vector<std::map<std::string, double>> cells;
-        for (const auto& cell : evaluate_commands(robot, env, settings, pool, to_commands(commands),
-                                                  policy, workers, seed)) {
-          cells.push_back(to_dict(cell));
-        }
-        return cells;
-      },
-      "robot"_a, "env"_a, "settings"_a, "pool"_a, "commands"_a, "policy"_a, "workers"_a, "seed"_a,
-      Release());
-  m.def(
-      "evaluate_tracking",
-      [](std::shared_ptr<Robot> robot, const EnvSettings& env, const EvaluationSettings& settings,
-         std::shared_ptr<MotionPool> pool, const State& policy, Workers& workers,
-         std::uint64_t seed) {
-        return to_dict(evaluate_tracking(robot, env, settings, pool, policy, workers, seed));
-      },
-      "robot"_a, "env"_a, "settings"_a, "pool"_a, "policy"_a, "workers"_a, "seed"_a, Release());
-  m.def(
-      "evaluate_kicks",
-      [](std::shared_ptr<Robot> robot, const EnvSettings& env, const EvaluationSettings& settings,
-         std::shared_ptr<MotionPool> pool, const std::vector<CommandTuple>& commands,
-         const std::vector<double>& speeds, int repeats, const State& policy, Workers& workers,
-         std::uint64_t seed) {
-        std::vector<std::map<std::string, double>> cells;
-        for (const KickCell& c : evaluate_kicks(robot, env, settings, pool, to_commands(commands),
-                                                speeds, repeats, policy, workers, seed)) {
-          cells.push_back({{"vx", c.command.vx},
-                           {"vy", c.command.vy},
-                           {"wz", c.command.wz},
-                           {"speed", c.speed},
-                           {"trials", c.trials},
-                           {"survival", double(c.survived) / c.trials}});
-        }
-        return cells;
-      },
-      "robot"_a, "env"_a, "settings"_a, "pool"_a, "commands"_a, "speeds"_a, "repeats"_a, "policy"_a,
-      "workers"_a, "seed"_a, Release());
-  m.def(
-      "record_episode",
-      [](std::shared_ptr<Robot> robot, const EnvSettings& env, const EvaluationSettings& settings,
-         std::shared_ptr<MotionPool> pool, const State& policy, int stream, std::uint64_t seed) {
-        std::vector<std::vector<double>> rows;
-        {
-          py::gil_scoped_release release;
-          rows = record_episode(robot, env, settings, pool, policy, stream, seed);
-        }
-        return to_array(rows);
-      },
-      "robot"_a, "env"_a, "settings"_a, "pool"_a, "policy"_a, "stream"_a, "seed"_a);
 }
 
 }  // namespace twist

@@ -263,8 +263,10 @@ void bind_motion(py::module_& m) {
       .def_property_readonly(
           "targets", [](py::object self) { return block_view(self, &Trajectories::target, 3); });
 
-  py::class_<Generator>(m, "Generator").def_property_readonly("num_joints", &Generator::num_joints);
-  py::class_<GaitLibrary, Generator>(m, "GaitLibrary", "Closed-form walking for any command.")
+  py::class_<Generator, std::shared_ptr<Generator>>(m, "Generator")
+      .def_property_readonly("num_joints", &Generator::num_joints);
+  py::class_<GaitLibrary, Generator, std::shared_ptr<GaitLibrary>>(
+      m, "GaitLibrary", "Closed-form walking for any command.")
       .def(py::init<const Robot&, const GaitSettings&>(), "robot"_a, "settings"_a = GaitSettings())
       .def_property_readonly("standing_pose", &GaitLibrary::standing_pose);
   m.def("generate", &generate, "generator"_a, "plan"_a, "workers"_a, Release());
@@ -282,11 +284,19 @@ void bind_motion(py::module_& m) {
   m.def("row_layout", &row_layout, "joints"_a, "Where parts of a row of motion lie.");
   bind_doctor(m);
 
+  py::class_<Reflexes>(m, "Reflexes", "Steps for a standing robot that was pushed.")
+      .def_readonly("motion", &Reflexes::motion);
+  m.def("make_reflexes", &make_reflexes, "robot"_a, "settings"_a, "workers"_a, Release());
   py::class_<MotionPool, std::shared_ptr<MotionPool>>(m, "MotionPool",
                                                       "Reference motion ready for environments.")
-      .def(py::init<const Robot&, const Trajectories&, Workers&>(), "robot"_a, "motion"_a,
-           "workers"_a, Release())
-      .def_property_readonly("streams", &MotionPool::streams);
+      .def(py::init<const Robot&, const Trajectories&, Workers&, const Reflexes&>(), "robot"_a,
+           "motion"_a, "workers"_a, "reflexes"_a = Reflexes(), Release())
+      .def_property_readonly("streams", &MotionPool::streams)
+      .def_property_readonly("lengths", [](const MotionPool& pool) {
+        std::vector<int> lengths;
+        for (int i = 0; i < pool.streams(); ++i) lengths.push_back(pool.length(i));
+        return lengths;
+      });
 
   m.def("body_poses", &body_poses_dict, "robot"_a, "motion"_a, "stream"_a,
         "points"_a = std::vector<PointTuple>(),

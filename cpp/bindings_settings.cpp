@@ -6,8 +6,8 @@
 #include "base/settings.h"
 #include "bindings.h"
 #include "env/env.h"
-#include "learn/evaluate.h"
 #include "learn/ppo.h"
+#include "learn/trials.h"
 #include "motion/cmg_motion_generator.h"
 #include "motion/cmg_train.h"
 #include "motion/gait.h"
@@ -76,8 +76,10 @@ void bind_settings(py::module_& m) {
   bind_struct<SimSettings>(m, "SimSettings");
   bind_struct<CommandSettings>(m, "CommandSettings");
   bind_struct<GaitSettings>(m, "GaitSettings");
+  bind_struct<TerrainSettings>(m, "TerrainSettings");
   bind_struct<ResetSettings>(m, "ResetSettings");
   bind_struct<RandomiseSettings>(m, "RandomiseSettings");
+  bind_struct<ReflexSettings>(m, "ReflexSettings");
   bind_struct<TerminationSettings>(m, "TerminationSettings");
   bind_struct<EnvSettings>(m, "EnvSettings");
   bind_struct<NetworkSettings>(m, "NetworkSettings");

@@ -18,7 +18,9 @@ enum class Purpose : std::uint32_t {
   kTeacherForcing,
   kSampler,
   kRandomise,
-  kPush
+  kPush,
+  kTerrain,
+  kNoise
 };
 
 /// Counter-based random numbers: a pure function of (seed, stream, step, purpose) and of how many

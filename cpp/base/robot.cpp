@@ -18,7 +18,8 @@ std::string name_of(const mjModel* model, int type, int id) {
 }
 
 // compiles the file; without the capsules if only the feet may touch the floor
-ModelPtr compile(const std::string& path, bool feet_only) {
+ModelPtr compile(const std::string& path, bool feet_only,
+                 const std::function<void(mjSpec*)>& edit = nullptr) {
   if (!std::filesystem::exists(path)) fail("robot model '", path, "' does not exist");
   char message[1024] = "";
   mjSpec* spec = mj_parseXML(path.c_str(), nullptr, message, sizeof(message));
@@ -31,6 +32,7 @@ ModelPtr compile(const std::string& path, bool feet_only) {
       geom = next;
     }
   }
+  if (edit) edit(spec);
   ModelPtr model(mj_compile(spec, nullptr));
   const std::string error = model ? "" : mjs_getError(spec);
   mj_deleteSpec(spec);
@@ -156,12 +158,12 @@ void Robot::read_bodies(const mjModel* model) {
   }
 }
 
-ModelPtr Robot::make_model(const SimSettings& sim) const {
+ModelPtr Robot::make_model(const SimSettings& sim, const std::function<void(mjSpec*)>& edit) const {
   if (std::abs(sim.timestep * sim.decimation - kControlStep) > 1e-9) {
     fail("sim.timestep * sim.decimation must be ", kControlStep, " s (50 Hz), got ", sim.timestep,
          " * ", sim.decimation);
   }
-  ModelPtr model = compile(settings_.mjcf, sim.collision == "feet");
+  ModelPtr model = compile(settings_.mjcf, sim.collision == "feet", edit);
   model->opt.timestep = sim.timestep;
   model->opt.iterations = sim.iterations;
 
@@ -173,10 +175,17 @@ ModelPtr Robot::make_model(const SimSettings& sim) const {
   }
 
   // sole friction decides (the soles have priority over the floor)
-  for (int geom = 0; geom < model->ngeom; ++geom) {
-    if (model->geom_priority[geom] > 0) model->geom_friction[3 * geom] = sim.friction;
-  }
+  for (const int geom : sole_geoms(*this, *model)) model->geom_friction[3 * geom] = sim.friction;
   return model;
+}
+
+std::vector<int> sole_geoms(const Robot& robot, const mjModel& model, int side) {
+  std::vector<int> geoms;
+  for (int geom = 0; geom < model.ngeom; ++geom) {
+    if (model.geom_priority[geom] == 0) continue;
+    if (side < 0 || model.geom_bodyid[geom] == robot.foot_bodies[side]) geoms.push_back(geom);
+  }
+  return geoms;
 }
 
 }  // namespace twist

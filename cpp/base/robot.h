@@ -2,6 +2,7 @@
 
 #include <mujoco/mujoco.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -85,8 +86,10 @@ class Robot {
   /// actuator.
   explicit Robot(RobotSettings settings);
 
-  /// A model for simulation; `Robot` owns none, so that each worker can have its own.
-  ModelPtr make_model(const SimSettings& sim) const;
+  /// A model for simulation; `Robot` owns none, so that each worker can have its own. `edit`, if
+  /// given, changes the model's description before it is compiled.
+  ModelPtr make_model(const SimSettings& sim,
+                      const std::function<void(mjSpec*)>& edit = nullptr) const;
 
   const RobotSettings& settings() const { return settings_; }
   int num_joints() const { return static_cast<int>(joint_names.size()); }
@@ -118,5 +121,10 @@ class Robot {
 
   RobotSettings settings_;
 };
+
+/// The geoms of `model` that may carry load: the soles of the left (0) or right (1) foot, or of
+/// both
+/// (-1). Soles are the geoms with priority over the floor.
+std::vector<int> sole_geoms(const Robot& robot, const mjModel& model, int side = -1);
 
 }  // namespace twist

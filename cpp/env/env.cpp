@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/simulate.h"
@@ -10,7 +11,7 @@
 namespace twist {
 namespace {
 
-constexpr int kMinFrames = 50;  // an episode has at least this many frames before it
+constexpr double kDriftTime = 0.5;  // s over which the mean velocity error is taken
 
 // adds the time since the last lap to a phase
 class StopWatch {
@@ -45,7 +46,8 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
       seed_(seed),
       layout_(*robot_),
       frame_layout_{robot_->num_joints()},
-      weights_(reward_terms().size()) {
+      weights_(reward_terms().size()),
+      terrain_(settings.terrain) {
   if (num_envs < 1) fail("the number of environments must be at least 1, got ", num_envs);
 
   // weights by name
@@ -63,16 +65,15 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
 
   for (int worker = 0; worker < std::max(1, num_workers); ++worker) {
     Scratch& scratch = scratch_.emplace_back();
-    scratch.model = robot_->make_model(settings.sim);
+    scratch.model = robot_->make_model(settings.sim, [&](mjSpec* spec) { terrain_.add_to(spec); });
     scratch.data.reset(mj_makeData(scratch.model.get()));
   }
   const mjModel* m = scratch_[0].model.get();
   randomiser_ = std::make_unique<Randomiser>(*robot_, *m);
   geom_side_.assign(m->ngeom, -1);
-  for (int geom = 0; geom < m->ngeom; ++geom) {
-    if (m->geom_priority[geom] == 0) continue;
-    sole_geoms_.push_back(geom);
-    geom_side_[geom] = m->geom_bodyid[geom] == robot_->foot_bodies[0] ? 0 : 1;
+  sole_geoms_ = sole_geoms(*robot_, *m);
+  for (int side = 0; side < 2; ++side) {
+    for (const int geom : sole_geoms(*robot_, *m, side)) geom_side_[geom] = side;
   }
 
   // buffers
@@ -90,12 +91,30 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
   final_observation = observation;
   reward.resize(num_envs);
   cause.assign(num_envs, Cause::kNone);
+  pose_statue();
+  set_pool(std::move(pool_));
+}
 
-  // the first episodes end at different times, or all would end together for ever
-  for (int env = 0; env < num_envs; ++env) {
+void Env::set_pool(std::shared_ptr<const MotionPool> pool) {
+  pool_ = std::move(pool);
+  if (pool_->live() && pool_->streams() != num_envs_) {
+    fail("live motion has ", pool_->streams(), " streams for ", num_envs_,
+         " environments; each needs its own");
+  }
+  std::vector<int> lengths;
+  for (int stream = 0; stream < pool_->streams(); ++stream)
+    lengths.push_back(pool_->length(stream));
+  starts_ =
+      std::make_unique<StartSampler>(lengths, pool_->weights(), settings_.reset.failure_share);
+  reset_all();
+}
+
+// the first episodes end at different times, or all would end together for ever
+void Env::reset_all() {
+  for (int env = 0; env < num_envs_; ++env) {
     reset(env, 0);
     Episode& episode = episodes_[env];
-    Random random(seed_, env, 0, Purpose::kCommand);
+    Random random(seed_, env, episode.count - 1, Purpose::kCommand);
     episode.limit = 1 + random.index(episode.limit);
   }
 }
@@ -107,6 +126,8 @@ void Env::step(int env, int worker, const float* action) {
   const int num_actions = robot_->num_actions();
   float* last = actions_.data() + std::size_t(env) * num_actions;
   StopWatch watch(scratch.profile, profiling);
+  if (!pool_->knows(episode.stream, episode.frame))
+    fail("the live motion of environment ", env, " must be advanced before it is stepped");
 
   // act
   std::copy_n(last, num_actions, before_.data() + std::size_t(env) * num_actions);
@@ -115,13 +136,13 @@ void Env::step(int env, int worker, const float* action) {
   if (episode.steps == episode.next_push) push_sometimes(env);
   mj_setState(scratch.model.get(), d, state(env), mjSTATE_INTEGRATION);
   randomiser_->apply(episode.random, scratch.model.get());
+  terrain_.set_difficulty(episode.random.terrain, scratch.model.get());
   set_targets(env, scratch);
   watch.lap(Phase::kAct);
 
   // simulate
   const bool sound = simulate(scratch.model.get(), d, settings_.sim.decimation);
-  ++episode.frame;
-  ++episode.steps;
+  move_on(episode);
   watch.lap(Phase::kSimulate);
 
   // judge
@@ -133,6 +154,7 @@ void Env::step(int env, int worker, const float* action) {
     cause[env] = check_termination(settings_.termination, scratch.body);
     if (cause[env] == Cause::kNone && episode.steps >= episode.limit) cause[env] = Cause::kTimeOut;
     reward[env] = static_cast<float>(judge(env, scratch));
+    react(env, scratch);
     observe(env, scratch, &observation[std::size_t(env) * layout_.width()]);
   } else {
     mj_resetData(scratch.model.get(), d);
@@ -147,6 +169,12 @@ void Env::step(int env, int worker, const float* action) {
   ++sums.episodes;
   ++sums.causes[static_cast<int>(cause[env])];
   sums.episode_steps += episode.steps;
+  if (cause[env] != Cause::kTimeOut && !pool_->live()) {
+    const bool away = episode.home_stream >= 0;
+    const int stream = away ? episode.home_stream : episode.stream;
+    starts_->add_failure(
+        stream, std::min(away ? episode.home_frame : episode.frame, pool_->length(stream) - 1));
+  }
   const std::size_t row = std::size_t(env) * layout_.width();
   std::copy_n(&observation[row], layout_.width(), &final_observation[row]);
   reset(env, worker);
@@ -186,6 +214,9 @@ void Env::set_targets(int env, Scratch& scratch) const {
     const double action = (1 - late) * actions_[row + i] + late * before_[row + i];
     target[robot.acted_joints[i]] += robot.action_scale[i] * action;
   }
+  // an encoder that reads too much makes the servo stop too early
+  for (int joint = 0; joint < robot.num_joints(); ++joint)
+    target[joint] -= episode.random.joint_offset(joint);
 }
 
 void Env::push(int env, const Vec2& velocity, double yaw_rate) {
@@ -196,6 +227,15 @@ void Env::push(int env, const Vec2& velocity, double yaw_rate) {
   qvel[0] += world.x();
   qvel[1] += world.y();
   qvel[5] += yaw_rate;  // base frame: the pelvis is nearly upright
+}
+
+void Env::pull(int env, int body, const Vec3& force) {
+  const mjModel* m = scratch_[0].model.get();
+  if (body < 1 || body >= m->nbody) fail("there is no body ", body, " to pull");
+  const Mat3 world_from_heading = rot_z(heading(quat_from_mujoco(state(env) + 1 + 3)));
+  // the parts of the state lie one after the other, in the order of their bits
+  const int before = mj_stateSize(m, mjSTATE_INTEGRATION & (mjSTATE_XFRC_APPLIED - 1));
+  Eigen::Map<Vec3>(state(env) + before + 6 * body) = world_from_heading * force;
 }
 
 // A push in any direction, and the time of the next one. A function of the episode and its step.
@@ -210,6 +250,30 @@ void Env::push_sometimes(int env) {
     push(env, speed * Vec2(std::cos(direction), std::sin(direction)), spin);
   const double wait = random.uniform(s.push_every_s[0], s.push_every_s[1]);
   episode.next_push = episode.steps + std::max(1, static_cast<int>(wait / kControlStep));
+}
+
+// the next frame; after a reflex the motion goes on where it would have been
+void Env::move_on(Episode& e) const {
+  ++e.steps;
+  ++e.frame;
+  if (e.home_stream < 0) return;
+  e.home_frame = std::min(e.home_frame + 1, pool_->length(e.home_stream) - 1);
+  if (e.frame < pool_->length(e.stream) - 1) return;
+  e.stream = e.home_stream;
+  e.frame = e.home_frame;
+  e.home_stream = -1;
+}
+
+// a standing robot that was pushed gets a reference that steps
+void Env::react(int env, const Scratch& scratch) {
+  Episode& e = episodes_[env];
+  if (pool_->reflexes().empty() || e.home_stream >= 0) return;
+  const Vec2 velocity = scratch.body.lin_vel.head<2>();
+  if (velocity.norm() < settings_.reflex.speed || !pool_->stands(e.stream, e.frame)) return;
+  e.home_stream = e.stream;
+  e.home_frame = e.frame;
+  e.stream = pool_->streams() + choose_reflex(pool_->reflexes(), velocity);
+  e.frame = 0;
 }
 
 ReferenceView Env::reference_at(const Episode& episode, int ahead) const {
@@ -238,7 +302,8 @@ void Env::measure(int env, Scratch& scratch) {
   body.q = {d->qpos + 7, static_cast<std::size_t>(joints)};
   body.qd = {d->qvel + 6, static_cast<std::size_t>(joints)};
   body.torque = {d->actuator_force, static_cast<std::size_t>(joints)};
-  body.height = d->qpos[2];
+  const double floor = episodes_[env].random.terrain;
+  body.height = d->qpos[2] - terrain_.height(floor, d->qpos[0], d->qpos[1]);
   body.quat_wb = quat_from_mujoco(d->qpos + 3);
   const Mat3 heading_from_world = rot_z(-heading(body.quat_wb));
   body.gravity = body.quat_wb.conjugate() * Vec3(0, 0, -1);
@@ -247,10 +312,16 @@ void Env::measure(int env, Scratch& scratch) {
   for (int side = 0; side < 2; ++side) {
     const Vec3 foot = Eigen::Map<const Vec3>(d->xpos + 3 * robot_->foot_bodies[side]);
     body.feet[side] = heading_from_world * (foot - Eigen::Map<const Vec3>(d->qpos));
-    body.feet[side].z() = foot.z();
+    body.feet[side].z() = foot.z() - terrain_.height(floor, foot.x(), foot.y());
     body.foot_vel[side] = (foot - episodes_[env].feet[side]) / kControlStep;
     episodes_[env].feet[side] = foot;
   }
+  Vec3& drift = episodes_[env].drift;
+  const float* command = reference_at(episodes_[env], 0).command;
+  const Vec3 error = Vec3(body.lin_vel.x(), body.lin_vel.y(), body.gyro.z()) -
+                     Vec3(command[0], command[1], command[2]);
+  if (episodes_[env].steps > 0) drift += kControlStep / kDriftTime * (error - drift);
+  body.drift = drift;
   poses_[env] = {body.lin_vel, (heading_from_world.transpose() * (body.quat_wb * body.gyro)).z(),
                  body.height, std::acos(std::clamp(-body.gravity.z(), -1.0, 1.0))};
 }
@@ -268,6 +339,72 @@ StepView Env::view(int env, const Scratch& scratch) const {
 
 void Env::observe(int env, const Scratch& scratch, float* out) const {
   layout_.fill(view(env, scratch), out);
+
+  // what sensors make of it
+  const Episode& episode = episodes_[env];
+  layout_.add_joint_offset(episode.random.joint_offsets, out);
+  const double noise = settings_.randomise.noise;
+  if (noise == 0) return;
+  Random random(seed_ + episode.count, env, episode.steps, Purpose::kNoise);
+  layout_.add_noise(noise * episode.difficulty, random, out);
+}
+
+void Env::reference_pose(int env, float* qpos) const {
+  const double* robot = states_.data() + std::size_t(env) * state_size_ + 1;
+  const float* frame = reference_at(episodes_[env], 0).frame;
+  const float* gravity = frame + frame_layout_.gravity();
+  const Eigen::Quaterniond turn(rot_z(heading(quat_from_mujoco(robot + 3))));
+  double quat[4];
+  quat_to_mujoco((turn * tilt_from_gravity(Vec3(gravity[0], gravity[1], gravity[2]))).normalized(),
+                 quat);
+  qpos[0] = static_cast<float>(robot[0]);
+  qpos[1] = static_cast<float>(robot[1]);
+  qpos[2] = static_cast<float>(frame[frame_layout_.height()] +
+                               terrain_.height(episodes_[env].random.terrain, robot[0], robot[1]));
+  std::copy_n(quat, 4, qpos + 3);
+  std::copy_n(frame + frame_layout_.q(), robot_->num_joints(), qpos + 7);
+}
+
+// the default pose with its soles on the floor
+void Env::pose_statue() {
+  const mjModel* m = scratch_[0].model.get();
+  mjData* d = scratch_[0].data.get();
+  mj_resetData(m, d);
+  std::copy(robot_->q_default.begin(), robot_->q_default.end(), d->qpos + 7);
+  mj_kinematics(m, d);
+  double lowest = 1e9;
+  for (const int geom : sole_geoms_)
+    lowest = std::min(lowest, d->geom_xpos[3 * geom + 2] - m->geom_size[3 * geom]);
+  zeros_.assign(robot_->num_joints(), 0.0);
+  no_action_.assign(robot_->num_actions(), 0.0f);
+  statue_.q = robot_->q_default;
+  statue_.qd = statue_.torque = zeros_;
+  statue_.height = d->qpos[2] - lowest;
+  statue_.quat_wb = Eigen::Quaterniond::Identity();
+  statue_.gravity = Vec3(0, 0, -1);
+  statue_.gyro = statue_.lin_vel = Vec3::Zero();
+  for (int side = 0; side < 2; ++side) {
+    const Vec3 foot = Eigen::Map<const Vec3>(d->xpos + 3 * robot_->foot_bodies[side]);
+    statue_.feet[side] = foot - Eigen::Map<const Vec3>(d->qpos);
+    statue_.feet[side].z() = foot.z() - lowest;
+    statue_.foot_vel[side] = Vec3::Zero();
+    statue_.load[side] = 0.5 * robot_->total_mass * 9.81;
+  }
+}
+
+double Env::statue_reward(int env) const {
+  const StepView v{*robot_,
+                   statue_,
+                   reference_at(episodes_[env], 0),
+                   reference_at(episodes_[env], settings_.lookahead),
+                   frame_layout_,
+                   no_action_,
+                   no_action_};
+  double total = 0;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    if (weights_[i] != 0) total += weights_[i] * reward_terms()[i].value(v) * kControlStep;
+  }
+  return total;
 }
 
 // the reward of this step, with its sums
@@ -300,35 +437,44 @@ Random Env::begin(int env, int stream, int frame, Purpose purpose) {
   episode.stream = stream;
   episode.frame = frame;
   episode.steps = 0;
-  episode.limit = pool_->length(stream) - 1 - frame;
+  const int longest = static_cast<int>(settings_.episode_s / kControlStep);
+  episode.limit = pool_->live() ? longest : std::min(longest, pool_->length(stream) - 1 - frame);
   episode.next_push = 0;
+  episode.home_stream = -1;
+  episode.drift.setZero();
   ++episode.count;
-  draw_randomisation(env);
   return Random(seed_, env, episode.count, purpose);
 }
 
 void Env::draw_randomisation(int env) {
   Episode& episode = episodes_[env];
   Random random(seed_, env, episode.count, Purpose::kRandomise);
-  episode.random = Randomisation::draw(settings_.randomise, episode.difficulty, random);
+  episode.random =
+      Randomisation::draw(settings_.randomise, episode.difficulty, robot_->num_joints(), random);
 }
 
 void Env::reset(int env, int worker) {
-  // a trajectory and a frame that leaves some motion to track
   Episode& episode = episodes_[env];
-  Random draw(seed_, env, episode.count, Purpose::kMotion);
-  const int stream = draw.index(pool_->streams());
-  const int last = std::max(1, pool_->length(stream) - 1 - kMinFrames);
-  const int frame = draw.uniform() < settings_.reset.stand_share ? 0 : draw.index(last);
   episode.difficulty = difficulty_;
+  int stream = env, frame = episode.frame;
+  if (pool_->live()) {
+    // the motion goes on
+    if (!pool_->knows(env, frame)) frame = pool_->start(env);
+  } else {
+    // a trajectory and a frame that leaves some motion to track
+    Random draw(seed_, env, episode.count, Purpose::kMotion);
+    std::tie(stream, frame) = starts_->draw(draw);
+    if (draw.uniform() < settings_.reset.stand_share) frame = 0;
+  }
   Random random = begin(env, stream, frame, Purpose::kReset);
-  episode.limit = std::min(episode.limit, static_cast<int>(settings_.episode_s / kControlStep));
+  draw_randomisation(env);
   place(env, worker, random);
 }
 
-void Env::reset_at(int env, int worker, int stream, int frame) {
+void Env::reset_at(int env, int worker, int stream, int frame, const Randomisation& given) {
   episodes_[env].difficulty = difficulty_;
   Random random = begin(env, stream, frame, Purpose::kReset);
+  episodes_[env].random = given;
   place(env, worker, random);
   cause[env] = Cause::kNone;
 }
@@ -343,7 +489,11 @@ void Env::place(int env, int worker, Random& random) {
   Eigen::Quaterniond quat = tilt_from_gravity(Vec3(gravity[0], gravity[1], gravity[2]));
   const Vec3 tilt(n.tilt * random.normal(), n.tilt * random.normal(), 0);
   if (tilt.norm() > 0) quat = Eigen::AngleAxisd(tilt.norm(), tilt.normalized()) * quat;
-  quat_to_mujoco(quat.normalized(), d->qpos + 3);
+  const Vec3 start = terrain_.start(random);
+  d->qpos[0] = start.x();
+  d->qpos[1] = start.y();
+  const Eigen::Quaterniond turn(rot_z(start.z()));
+  quat_to_mujoco((turn * quat).normalized(), d->qpos + 3);
   d->qpos[2] = frame[frame_layout_.height()];
   for (int joint = 0; joint < robot_->num_joints(); ++joint) {
     const double q = frame[frame_layout_.q() + joint] + n.q * random.normal();
@@ -354,15 +504,21 @@ void Env::place(int env, int worker, Random& random) {
     d->qvel[axis] = frame[frame_layout_.lin_vel() + axis] + n.lin_vel * random.normal();
     d->qvel[3 + axis] = frame[frame_layout_.ang_vel() + axis] + n.ang_vel * random.normal();
   }
+  Eigen::Map<Vec3>(d->qvel) = turn * Vec3(Eigen::Map<Vec3>(d->qvel));
   settle(env, worker);
 }
 
-void Env::reset_standing(int env, int worker, int stream) {
+void Env::reset_standing(int env, int worker, int stream, const Randomisation& given) {
   episodes_[env].difficulty = difficulty_;
-  Random random = begin(env, stream, 0, Purpose::kEvaluation);
+  const int frame = pool_->live() ? episodes_[env].frame : 0;
+  Random random = begin(env, stream, frame, Purpose::kEvaluation);
+  episodes_[env].random = given;
   mjData* d = scratch_[worker].data.get();
   mj_resetData(scratch_[worker].model.get(), d);
   quat_to_mujoco(Eigen::Quaterniond(rot_z(random.uniform(-M_PI, M_PI))), d->qpos + 3);
+  const Vec3 start = terrain_.start(random);
+  d->qpos[0] = start.x();
+  d->qpos[1] = start.y();
   for (int joint = 0; joint < robot_->num_joints(); ++joint) {
     d->qpos[7 + joint] = robot_->q_default[joint] + random.uniform(-0.05, 0.05);
   }
@@ -377,9 +533,13 @@ void Env::settle(int env, int worker) {
   mjModel* m = scratch.model.get();
   mjData* d = scratch.data.get();
   mj_kinematics(m, d);
+  const double floor = episodes_[env].random.terrain;
   double lowest = 1e9;
-  for (const int geom : sole_geoms_)
-    lowest = std::min(lowest, d->geom_xpos[3 * geom + 2] - m->geom_size[3 * geom]);
+  for (const int geom : sole_geoms_) {
+    const double* at = d->geom_xpos + 3 * geom;
+    lowest =
+        std::min(lowest, at[2] - m->geom_size[3 * geom] - terrain_.height(floor, at[0], at[1]));
+  }
   d->qpos[2] -= lowest;
   mj_getState(m, d, state(env), mjSTATE_INTEGRATION);
 
@@ -411,7 +571,7 @@ EnvStatistics Env::take_statistics() {
 }
 
 int Env::record_size() const {
-  return state_size_ + 13 + 2 * robot_->num_actions() + layout_.width();
+  return state_size_ + 18 + 2 * robot_->num_actions() + layout_.width();
 }
 
 void Env::save(double* records) const {
@@ -420,11 +580,13 @@ void Env::save(double* records) const {
     const Episode& e = episodes_[env];
     double* out =
         std::copy_n(states_.data() + std::size_t(env) * state_size_, state_size_, records);
-    for (const double value : {double(e.stream), double(e.frame), double(e.steps), double(e.limit),
-                               double(e.count), e.difficulty, double(e.next_push)}) {
+    for (const double value :
+         {double(e.stream), double(e.frame), double(e.steps), double(e.limit), double(e.count),
+          e.difficulty, double(e.next_push), double(e.home_stream), double(e.home_frame)}) {
       *out++ = value;
     }
-    for (const Vec3& foot : e.feet) out = std::copy_n(foot.data(), 3, out);
+    for (const Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift})
+      out = std::copy_n(vector->data(), 3, out);
     out = std::copy_n(actions_.data() + env * actions, actions, out);
     out = std::copy_n(before_.data() + env * actions, actions, out);
     std::copy_n(observation.data() + env * width, width, out);
@@ -446,13 +608,23 @@ void Env::load(const double* records) {
     e.count = static_cast<std::uint32_t>(*in++);
     e.difficulty = *in++;
     e.next_push = static_cast<int>(*in++);
+    e.home_stream = static_cast<int>(*in++);
+    e.home_frame = static_cast<int>(*in++);
     draw_randomisation(env);
-    if (e.stream < 0 || e.stream >= pool_->streams() || e.frame < 0 ||
+    if (pool_->live()) {
+      // live motion is not saved: a new episode
+      e.frame = -1;
+      reset(env, 0);
+      records += record_size();
+      continue;
+    }
+    const int streams = pool_->streams() + static_cast<int>(pool_->reflexes().size());
+    if (e.stream < 0 || e.stream >= streams || e.home_stream >= pool_->streams() || e.frame < 0 ||
         e.frame >= pool_->length(e.stream)) {
       fail("the saved environments belong to another set of references");
     }
-    for (Vec3& foot : e.feet) {
-      std::copy_n(in, 3, foot.data());
+    for (Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift}) {
+      std::copy_n(in, 3, vector->data());
       in += 3;
     }
     std::copy_n(in, actions, actions_.data() + env * actions);

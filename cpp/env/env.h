@@ -9,7 +9,9 @@
 #include "base/robot.h"
 #include "env/observation.h"
 #include "env/randomise.h"
+#include "env/sampler.h"
 #include "env/terms.h"
+#include "env/terrain.h"
 #include "motion/pool.h"
 
 namespace twist {
@@ -18,15 +20,18 @@ namespace twist {
 struct ResetSettings {
   double stand_share =
       0.2;  ///< share that begins with the first frame of a trajectory, where the robot stands
-  double q = 0.04;        ///< standard deviations of the start noise: joints, rad
-  double qd = 0.2;        ///< rad/s
-  double lin_vel = 0.1;   ///< m/s
-  double ang_vel = 0.15;  ///< rad/s
-  double tilt = 0.02;     ///< rad
+  double failure_share = 0;  ///< share that begins shortly before places where robots fell
+  double q = 0.04;           ///< standard deviations of the start noise: joints, rad
+  double qd = 0.2;           ///< rad/s
+  double lin_vel = 0.1;      ///< m/s
+  double ang_vel = 0.15;     ///< rad/s
+  double tilt = 0.02;        ///< rad
 
   template <class V>
   void visit(V&& field) {
     field("stand_share", stand_share, Valid(0, 1), "share of episodes that begin standing");
+    field("failure_share", failure_share, Valid(0, 1),
+          "share of the others that begin shortly before places where robots fell");
     field("q", q, Valid(0, 1), "start noise of the joints, rad");
     field("qd", qd, Valid(0, 5), "start noise of the joint velocities, rad/s");
     field("lin_vel", lin_vel, Valid(0, 3), "start noise of the pelvis velocity, m/s");
@@ -35,10 +40,24 @@ struct ResetSettings {
   }
 };
 
+/// What the reference does when a robot that should stand is pushed: it takes steps
+/// (motion/reflex.h).
+struct ReflexSettings {
+  double speed = 0.3;  ///< of the pelvis, m/s
+
+  template <class V>
+  void visit(V&& field) {
+    field("speed", speed, Valid(0.05, 10),
+          "speed of a standing robot's pelvis from which the reference takes steps, in m/s");
+  }
+};
+
 struct EnvSettings {
   SimSettings sim;
+  TerrainSettings terrain;
   ResetSettings reset;
   RandomiseSettings randomise;
+  ReflexSettings reflex;
   TerminationSettings termination;
   std::string action_mode = "reference_residual";
   double action_clip = 4;
@@ -51,8 +70,10 @@ struct EnvSettings {
   template <class V>
   void visit(V&& field) {
     field("sim", sim, Valid(), "physics");
+    field("terrain", terrain, Valid(), "the floor");
     field("reset", reset, Valid(), "how episodes begin");
     field("randomise", randomise, Valid(), "what differs from episode to episode, and pushes");
+    field("reflex", reflex, Valid(), "steps after a push while standing");
     field("termination", termination, Valid(), "how episodes end");
     field("action_mode", action_mode, Valid{"reference_residual", "default_offset"},
           "what the action is added to: the reference with its feed-forward, or the default pose");
@@ -96,19 +117,32 @@ class Env {
   const Robot& robot() const { return *robot_; }
   const EnvSettings& settings() const { return settings_; }
   const ObservationLayout& layout() const { return layout_; }
+  const MotionPool& pool() const { return *pool_; }
 
   /// Steps one environment with `action` (actions). Fills its rows of the buffers below.
   void step(int env, int worker, const float* action);
 
-  /// Begins an episode at a given place of the reference, with the start noise of training.
-  void reset_at(int env, int worker, int stream, int frame);
+  /// Begins an episode at a given place of the reference, with the start noise of training and a
+  /// given body and floor.
+  void reset_at(int env, int worker, int stream, int frame, const Randomisation& given);
 
-  /// Begins an episode of the evaluation protocol at frame 0 of a stream: default pose with joints
-  /// +-0.05 rad, any heading, base twist +-0.1, nominal friction, lowest sole point on the floor.
-  void reset_standing(int env, int worker, int stream);
+  /// Begins an episode of the evaluation protocol at frame 0 of a stream (the present frame of a
+  /// live one): default pose with joints +-0.05 rad, any heading, base twist +-0.1, lowest sole
+  /// point on the floor.
+  void reset_standing(int env, int worker, int stream, const Randomisation& given);
 
   /// The pelvis velocity jumps by (vx, vy) in the heading frame, m/s, before the next step.
   void push(int env, const Vec2& velocity, double yaw_rate = 0);
+
+  /// From now on a force in N, in the present heading frame, acts on a body's centre of mass.
+  void pull(int env, int body, const Vec3& force);
+
+  /// All environments begin anew on other references.
+  void set_pool(std::shared_ptr<const MotionPool> pool);
+
+  /// Takes the falls since the last call into the choice of starts (`reset.failure_share`).
+  void update_starts() { starts_->update(); }
+  StartSampler& starts() { return *starts_; }
 
   /// How hard episodes that begin from now on are: 0 nominal, 1 the whole ranges of `randomise`.
   void set_difficulty(double difficulty) { difficulty_ = difficulty; }
@@ -133,6 +167,18 @@ class Env {
   int state_size() const { return state_size_; }
   const mjModel* model(int worker) const { return scratch_[worker].model.get(); }
 
+  /// The simulation of a worker and what was measured: those of the environment that it stepped
+  /// last, if that step ended no episode.
+  const mjData* data(int worker) const { return scratch_[worker].data.get(); }
+  StepView view(int env, int worker) const { return view(env, scratch_[worker]); }
+
+  /// The reference's pose at the place and heading of the robot: generalised positions (nq).
+  void reference_pose(int env, float* qpos) const;
+
+  /// The reward that a robot would get for standing still in the default pose at this place of the
+  /// reference, both feet loaded and nothing done.
+  double statue_reward(int env) const;
+
   /// Everything needed to continue exactly, as numbers: (envs, record_size()).
   int record_size() const;
   void save(double* records) const;
@@ -153,14 +199,16 @@ class Env {
  private:
   // what an environment remembers beside its physics
   struct Episode {
-    int stream = 0, frame = 0;  // place in the reference
-    int steps = 0;              // since the beginning
-    int limit = 0;              // steps at which it ends
-    std::uint32_t count = 0;    // episodes so far: the step of the random stream
+    int stream = 0, frame = 0;             // place in the reference
+    int home_stream = -1, home_frame = 0;  // during a reflex: where it would be; else -1
+    int steps = 0;                         // since the beginning
+    int limit = 0;                         // steps at which it ends
+    std::uint32_t count = 0;               // episodes so far: the step of the random stream
     double difficulty = 0;
     int next_push = 0;  // step
     Randomisation random;
-    Vec3 feet[2];  // world positions after the last step
+    Vec3 feet[2];               // world positions after the last step
+    Vec3 drift = Vec3::Zero();  // vx, vy, wz: recent mean of velocity minus command
   };
   struct Scratch {
     ModelPtr model;
@@ -170,9 +218,12 @@ class Env {
   };
 
   void reset(int env, int worker);
+  void reset_all();
   Random begin(int env, int stream, int frame, Purpose purpose);
   void draw_randomisation(int env);
   void push_sometimes(int env);
+  void move_on(Episode& episode) const;
+  void react(int env, const Scratch& scratch);
   void place(int env, int worker, Random& random);
   void settle(int env, int worker);
   void set_targets(int env, Scratch& scratch) const;
@@ -180,6 +231,7 @@ class Env {
   void observe(int env, const Scratch& scratch, float* out) const;
   StepView view(int env, const Scratch& scratch) const;
   double judge(int env, const Scratch& scratch);
+  void pose_statue();
   ReferenceView reference_at(const Episode& episode, int ahead) const;
 
   std::shared_ptr<const Robot> robot_;
@@ -190,10 +242,15 @@ class Env {
   ObservationLayout layout_;
   FrameLayout frame_layout_;
   std::vector<double> weights_;  // (terms)
+  Terrain terrain_;
+  std::unique_ptr<StartSampler> starts_;
   std::vector<int> sole_geoms_;
   std::vector<int> geom_side_;  // (geoms) 0 left sole, 1 right sole, -1 else
 
   double difficulty_ = 0;
+  BodyState statue_;
+  std::vector<double> zeros_;     // (joints) velocities and torques of the statue
+  std::vector<float> no_action_;  // (actions)
 
   std::vector<Scratch> scratch_;  // (workers)
   std::unique_ptr<Randomiser> randomiser_;

@@ -23,6 +23,8 @@ void lin_vel_error(const StepView& v, float* out) {
   }
 }
 
+void drift(const StepView& v, float* out) { write(v.body.drift, out); }
+
 void height_error(const StepView& v, float* out) {
   out[0] = static_cast<float>(v.body.height) - v.now.frame[v.layout.height()];
 }
@@ -86,17 +88,18 @@ ObservationLayout::ObservationLayout(const Robot& robot) {
   const int joints = robot.num_joints(), actions = robot.num_actions();
   blocks_ = {
       {"command", 3, Mirror::kCommand, command},
-      {"gravity", 3, Mirror::kPolar, gravity},
-      {"gyro", 3, Mirror::kAxial, gyro},
-      {"lin_vel", 3, Mirror::kPolar, lin_vel},
-      {"lin_vel_error", 3, Mirror::kPolar, lin_vel_error},
-      {"height_error", 1, Mirror::kScalar, height_error},
-      {"joint_error", joints, Mirror::kJoints, joint_error},
-      {"joint_velocity_error", joints, Mirror::kJoints, joint_velocity_error},
+      {"gravity", 3, Mirror::kPolar, gravity, 0.03f},
+      {"gyro", 3, Mirror::kAxial, gyro, 0.1f},
+      {"lin_vel", 3, Mirror::kPolar, lin_vel, 0.05f},
+      {"lin_vel_error", 3, Mirror::kPolar, lin_vel_error, 0.05f},
+      {"drift", 3, Mirror::kCommand, drift, 0.02f},
+      {"height_error", 1, Mirror::kScalar, height_error, 0.01f},
+      {"joint_error", joints, Mirror::kJoints, joint_error, 0.01f},
+      {"joint_velocity_error", joints, Mirror::kJoints, joint_velocity_error, 0.05f},
       {"reference_legs", 12, Mirror::kLegs, reference_legs},
       {"reference_leg_velocity", 12, Mirror::kLegs, reference_leg_velocity},
       {"reference_legs_ahead", 12, Mirror::kLegs, reference_legs_ahead},
-      {"foot_error", 6, Mirror::kFeet, foot_error},
+      {"foot_error", 6, Mirror::kFeet, foot_error, 0.05f},
       {"planned_contact", 2, Mirror::kFootPair, planned_contact},
       {"planned_contact_ahead", 2, Mirror::kFootPair, planned_contact_ahead},
       {"measured_contact", 2, Mirror::kFootPair, measured_contact},
@@ -152,6 +155,24 @@ void ObservationLayout::fill(const StepView& view, float* out) const {
   for (const auto& block : blocks_) {
     block.fill(view, out);
     out += block.width;
+  }
+}
+
+void ObservationLayout::add_joint_offset(std::span<const double> offsets, float* out) const {
+  if (offsets.empty()) return;
+  for (const auto& block : blocks_) {
+    if (block.name == "joint_error") {
+      for (std::size_t i = 0; i < offsets.size(); ++i) out[i] += static_cast<float>(offsets[i]);
+    }
+    out += block.width;
+  }
+}
+
+void ObservationLayout::add_noise(double factor, Random& random, float* out) const {
+  for (const auto& block : blocks_) {
+    for (int i = 0; i < block.width; ++i, ++out) {
+      if (block.noise > 0) *out += static_cast<float>(factor * block.noise * random.normal());
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "base/robot.h"
 #include "base/rotation.h"
 #include "motion/pool.h"
@@ -18,6 +19,7 @@ struct BodyState {
   Vec3 gravity;                    // projected gravity, base frame, unit vector
   Vec3 gyro;                       // base frame, rad/s
   Vec3 lin_vel;                    // pelvis, heading frame, m/s
+  Vec3 drift = Vec3::Zero();       // vx, vy, wz minus the command, mean of the last half second
   Vec3 feet[2];                    // relative to the pelvis, heading frame; z above the floor, m
   Vec3 foot_vel[2];                // world axes, m/s
   double load[2] = {0, 0};         // normal force on each foot, N
@@ -43,6 +45,7 @@ struct ObservationBlock {
   int width;
   Mirror mirror;
   void (*fill)(const StepView& view, float* out);
+  float noise = 0;  // standard deviation of what sensors add, in the units of the block
 };
 
 /// The teacher's observation as data: blocks in order, with their mirror map.
@@ -55,6 +58,12 @@ class ObservationLayout {
 
   /// Fills all blocks into `out` (width).
   void fill(const StepView& view, float* out) const;
+
+  /// Adds what encoders read too much (joints, rad; empty: nothing) to a filled observation.
+  void add_joint_offset(std::span<const double> offsets, float* out) const;
+
+  /// Adds `factor` times the noise of each block.
+  void add_noise(double factor, Random& random, float* out) const;
 
   /// mirrored[i] = sign[i] * observation[source[i]].
   std::vector<int> mirror_source;  // (width)

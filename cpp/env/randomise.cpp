@@ -15,7 +15,8 @@ double draw_within(const char* name, const std::vector<double>& range, double no
 
 }  // namespace
 
-Randomisation Randomisation::draw(const RandomiseSettings& s, double difficulty, Random& random) {
+Randomisation Randomisation::draw(const RandomiseSettings& s, double difficulty, int joints,
+                                  Random& random) {
   Randomisation r;
   r.friction = draw_within("friction", s.friction, 1, 1, random);
   r.mass = draw_within("mass", s.mass, 1, difficulty, random);
@@ -25,17 +26,19 @@ Randomisation Randomisation::draw(const RandomiseSettings& s, double difficulty,
   r.kd = draw_within("gains", s.gains, 1, difficulty, random);
   r.delay = draw_within("delay", s.delay, 0, difficulty, random);
   for (int axis = 0; axis < 3; ++axis) r.com[axis] = difficulty * s.com * random.uniform(-1, 1);
+  r.terrain = difficulty * random.uniform();
+  if (s.joint_offset == 0) return r;
+  for (int joint = 0; joint < joints; ++joint)
+    r.joint_offsets.push_back(difficulty * s.joint_offset * random.uniform(-1, 1));
   return r;
 }
 
 Randomiser::Randomiser(const Robot& robot, const mjModel& model)
-    : mass_(model.body_mass, model.body_mass + model.nbody),
+    : soles_(sole_geoms(robot, model)),
+      mass_(model.body_mass, model.body_mass + model.nbody),
       inertia_(model.body_inertia, model.body_inertia + 3 * model.nbody),
       kp_(robot.kp),
       kd_(robot.kd) {
-  for (int geom = 0; geom < model.ngeom; ++geom) {
-    if (model.geom_priority[geom] > 0) soles_.push_back(geom);
-  }
   // the torso is what the last waist joint moves
   torso_ = model.jnt_bodyid[1 + robot.joint_index("waist_pitch_joint")];
   com_ = Eigen::Map<const Vec3>(model.body_ipos + 3 * torso_);

@@ -26,6 +26,10 @@ double yaw_rate(const StepView& v) { return kernel(yaw_error2(v), 0.5); }
 
 double yaw_rate_wide(const StepView& v) { return kernel(yaw_error2(v), 1.4); }
 
+double drift(const StepView& v) { return kernel(v.body.drift.head<2>().squaredNorm(), 0.15); }
+
+double yaw_drift(const StepView& v) { return kernel(square(v.body.drift.z()), 0.2); }
+
 double upright(const StepView& v) {
   const float* reference = v.now.frame + v.layout.gravity();
   return kernel(
@@ -134,6 +138,8 @@ constexpr RewardTerm kTerms[] = {
      "planar velocity in the heading frame follows the reference, width 0.35 m/s"},
     {"yaw_rate", yaw_rate, "yaw rate follows the reference, width 0.5 rad/s"},
     {"yaw_rate_wide", yaw_rate_wide, "the same, width 1.4 rad/s: a slope for the beginner"},
+    {"drift", drift, "planar velocity averaged over half a second is the command, width 0.15 m/s"},
+    {"yaw_drift", yaw_drift, "yaw rate averaged likewise is the command, width 0.2 rad/s"},
     {"upright", upright, "tilt follows the reference, width 0.2"},
     {"height", height, "pelvis height follows the reference, width 0.1 m"},
     {"leg_joints", leg_joints, "leg joints follow the reference, width 0.2 rad"},

@@ -117,6 +117,7 @@ std::map<std::string, double> Ppo::iterate() {
 void Ppo::collect() {
   const int blocks = (env_->num_envs() + settings_.block - 1) / settings_.block;
   workers_->run(blocks, [&](int block, int worker) { collect_block(block, worker); });
+  env_->update_starts();
 }
 
 void Ppo::collect_block(int block, int worker) {
@@ -417,6 +418,9 @@ State Ppo::state() const {
   at::Tensor records = torch::empty({env_->num_envs(), env_->record_size()}, torch::kDouble);
   env_->save(records.data_ptr<double>());
   state["env.records"] = records;
+  auto& failures = env_->starts().failures();
+  state["env.failures"] =
+      torch::from_blob(failures.data(), {std::int64_t(failures.size())}, torch::kDouble).clone();
   state["ppo.iteration"] = scalar(static_cast<double>(iteration_));
   state["ppo.updates"] = scalar(static_cast<double>(updates_));
   state["ppo.learning_rate"] = scalar(learning_rate_);
@@ -448,6 +452,11 @@ void Ppo::load(const State& state) {
   at::Tensor records = torch::empty({env_->num_envs(), env_->record_size()}, torch::kDouble);
   load_tensor(state, "env.records", records);
   env_->load(records.data_ptr<double>());
+  auto& failures = env_->starts().failures();
+  at::Tensor kept =
+      torch::from_blob(failures.data(), {std::int64_t(failures.size())}, torch::kDouble);
+  load_tensor(state, "env.failures", kept);
+  env_->starts().refresh();
   const auto number = [&](const std::string& name) {
     at::Tensor value = scalar(0);
     load_tensor(state, name, value);

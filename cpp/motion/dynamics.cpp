@@ -53,13 +53,7 @@ ReferenceDynamics::ReferenceDynamics(const Robot& robot)
       model_(robot.make_model({})),
       data_(mj_makeData(model_.get())),
       jacobian_(6 * model_->nv) {
-  for (int geom = 0; geom < model_->ngeom; ++geom) {
-    for (int side = 0; side < 2; ++side) {
-      if (model_->geom_bodyid[geom] == robot.foot_bodies[side] && model_->geom_contype[geom]) {
-        sole_geoms_[side].push_back(geom);
-      }
-    }
-  }
+  for (int side = 0; side < 2; ++side) sole_geoms_[side] = sole_geoms(robot, *model_, side);
 }
 
 // state and accelerations in a world whose x axis is the heading of `now`

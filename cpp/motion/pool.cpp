@@ -5,17 +5,19 @@
 #include <memory>
 
 #include "base/error.h"
-#include "motion/dynamics.h"
 
 namespace twist {
 
-MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers)
-    : streams_(motion.streams),
-      frames_(motion.frames),
-      layout_{motion.joints},
-      stride_(layout_.width() + 3 + layout_.joints + 6),
-      lengths_(motion.lengths),
-      rows_(std::size_t(motion.streams) * motion.frames * stride_) {
+MotionPool::MotionPool(const Robot& robot, const Trajectories& given, Workers& workers,
+                       const Reflexes& reflexes)
+    : streams_(given.streams), layout_{given.joints}, reflexes_(reflexes.entries) {
+  Trajectories motion = given;
+  if (!reflexes_.empty()) motion.append(reflexes.motion);
+  frames_ = motion.frames;
+  stride_ = layout_.width() + 3 + layout_.joints + 6;
+  lengths_ = motion.lengths;
+  weights_.assign(motion.weights.begin(), motion.weights.begin() + streams_);
+  rows_.resize(std::size_t(motion.streams) * frames_ * stride_);
   if (motion.joints != robot.num_joints()) {
     fail("the motion has ", motion.joints, " joints but robot '", robot.settings().name, "' has ",
          robot.num_joints());
@@ -25,7 +27,7 @@ MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& 
   std::vector<std::unique_ptr<ReferenceDynamics>> dynamics(workers.count());
   for (auto& d : dynamics) d = std::make_unique<ReferenceDynamics>(robot);
 
-  workers.run(streams_, [&](int stream, int worker) {
+  workers.run(motion.streams, [&](int stream, int worker) {
     ReferenceDynamics& d = *dynamics[worker];
     const int length = lengths_[stream];
     if (length < 3 || length > frames_)
@@ -38,14 +40,42 @@ MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& 
       }
       d.evaluate(motion.row(stream, std::max(0, frame - 1)), now,
                  motion.row(stream, std::min(length - 1, frame + 1)));
-
-      float* out = rows_.data() + (std::size_t(stream) * frames_ + frame) * stride_;
-      out = std::copy_n(now, layout_.width(), out);
-      out = std::copy_n(motion.command(stream, frame), 3, out);
-      out = std::copy(d.torque.begin(), d.torque.end(), out);
-      for (const Vec3& foot : d.feet) out = std::copy_n(foot.data(), 3, out);
+      write(stream, frame, now, motion.command(stream, frame), d);
     }
   });
+}
+
+MotionPool::MotionPool(const Robot& robot, int streams, int frames)
+    : streams_(streams),
+      frames_(frames),
+      live_(true),
+      layout_{robot.num_joints()},
+      stride_(layout_.width() + 3 + layout_.joints + 6),
+      lengths_(streams),
+      weights_(streams, 1.0),
+      rows_(std::size_t(streams) * frames * stride_) {}
+
+bool MotionPool::stands(int stream, int frame) const {
+  constexpr float kStill = 1e-3f;
+  const ReferenceView view = at(stream, frame);
+  for (int axis = 0; axis < 3; ++axis) {
+    if (view.command[axis] != 0 || std::abs(view.frame[layout_.lin_vel() + axis]) > kStill)
+      return false;
+  }
+  for (int side = 0; side < 2; ++side) {
+    if (view.frame[layout_.contact() + side] <= 0) return false;
+  }
+  return true;
+}
+
+void MotionPool::write(int stream, int frame, const float* motion, const float* command,
+                       const ReferenceDynamics& dynamics) {
+  float* out = rows_.data() + offset(stream, frame);
+  out = std::copy_n(motion, layout_.width(), out);
+  out = std::copy_n(command, 3, out);
+  out = std::copy(dynamics.torque.begin(), dynamics.torque.end(), out);
+  for (const Vec3& foot : dynamics.feet) out = std::copy_n(foot.data(), 3, out);
+  lengths_[stream] = std::max(lengths_[stream], frame + 1);
 }
 
 }  // namespace twist

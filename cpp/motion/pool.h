@@ -1,7 +1,12 @@
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "base/robot.h"
+#include "motion/dynamics.h"
 #include "motion/reference.h"
+#include "motion/reflex.h"
 
 namespace twist {
 
@@ -19,29 +24,66 @@ struct ReferenceView {
 /// motion, the feed-forward torques and foot positions. Reads are pure functions of (stream,
 /// integer frame); nothing is computed while environments step. Whoever made the motion is
 /// forgotten here.
+///
+/// A pool may be live: then `LiveMotion` moves its window of frames forward, each stream belongs to
+/// the environment of the same number, and an episode goes on in the motion where the last one
+/// fell.
 class MotionPool {
  public:
   /// Computes torques and foot positions on all workers. Throws UserError on non-finite motion or a
-  /// wrong number of joints.
-  MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers);
+  /// wrong number of joints. The streams of `reflexes`, if given, follow those of `motion`.
+  MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers,
+             const Reflexes& reflexes = {});
 
-  int streams() const { return streams_; }
-  int length(int stream) const { return lengths_[stream]; }
+  /// A live pool: a window of `frames` frames, none of them known yet.
+  MotionPool(const Robot& robot, int streams, int frames);
+
+  int streams() const { return streams_; }  ///< without reflexes
+  /// Entry i is stream streams() + i.
+  const std::vector<Reflex>& reflexes() const { return reflexes_; }
+  bool live() const { return live_; }
   FrameLayout layout() const { return layout_; }
 
-  /// `frame` in [0, length(stream)).
+  /// Whether the reference stands still at a frame, on both feet and at command zero.
+  bool stands(int stream, int frame) const;
+
+  /// The first frame that is not known (yet).
+  int length(int stream) const { return lengths_[stream]; }
+  /// How often to draw from a stream, relatively.
+  const std::vector<double>& weights() const { return weights_; }  // (streams)
+
+  /// `frame` in [0, length(stream)), or in a live pool one of the last that are known.
   ReferenceView at(int stream, int frame) const {
-    const float* row = rows_.data() + (std::size_t(stream) * frames_ + frame) * stride_;
+    const float* row = rows_.data() + offset(stream, frame);
     return {row, row + layout_.width(), row + layout_.width() + 3,
             row + layout_.width() + 3 + layout_.joints};
   }
 
+  /// Whether `at(stream, frame)` can be read.
+  bool knows(int stream, int frame) const {
+    return frame >= lengths_[stream] - frames_ && frame < lengths_[stream];
+  }
+
+  /// Where an environment begins in a live pool: half of the window lies ahead.
+  int start(int stream) const { return std::max(0, lengths_[stream] - frames_ / 2); }
+
+  /// Writes one frame; `dynamics` holds its evaluation. In a live pool, frames come in order.
+  void write(int stream, int frame, const float* motion, const float* command,
+             const ReferenceDynamics& dynamics);
+
  private:
+  std::size_t offset(int stream, int frame) const {
+    return (std::size_t(stream) * frames_ + (live_ ? frame % frames_ : frame)) * stride_;
+  }
+
   int streams_, frames_;
+  bool live_ = false;
   FrameLayout layout_;
   int stride_;
-  std::vector<int> lengths_;  // (streams)
-  std::vector<float> rows_;   // (streams, frames, stride)
+  std::vector<int> lengths_;     // (streams)
+  std::vector<double> weights_;  // (streams)
+  std::vector<Reflex> reflexes_;
+  std::vector<float> rows_;  // (streams, frames, stride)
 };
 
 }  // namespace twist

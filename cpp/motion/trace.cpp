@@ -34,13 +34,7 @@ double densest(std::vector<double> values) {
 
 ClipTracer::ClipTracer(const Robot& robot)
     : robot_(robot), model_(robot.make_model({})), data_(mj_makeData(model_.get())) {
-  for (int geom = 0; geom < model_->ngeom; ++geom) {
-    for (int side = 0; side < 2; ++side) {
-      if (model_->geom_bodyid[geom] == robot.foot_bodies[side] && model_->geom_contype[geom]) {
-        sole_geoms_[side].push_back(geom);
-      }
-    }
-  }
+  for (int side = 0; side < 2; ++side) sole_geoms_[side] = sole_geoms(robot, *model_, side);
 }
 
 ClipTrace ClipTracer::follow(const Clip& clip) {
