@@ -138,6 +138,9 @@ class Env {
   void save(double* records) const;
   void load(const double* records);
 
+  /// What a worker measured last.
+  const BodyState& body(int worker) const { return scratch_[worker].body; }
+
   /// Body state after the last step of one environment, for evaluation.
   struct Pose {
     Vec3 lin_vel;  // heading frame
@@ -160,7 +163,8 @@ class Env {
     double difficulty = 0;
     int next_push = 0;  // step
     Randomisation random;
-    Vec3 feet[2];  // world positions after the last step
+    Vec3 feet[2];               // world positions after the last step
+    int air_steps[2] = {0, 0};  // since each foot was loaded
   };
   struct Scratch {
     ModelPtr model;

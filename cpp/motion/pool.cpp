@@ -13,7 +13,7 @@ MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& 
     : streams_(motion.streams),
       frames_(motion.frames),
       layout_{motion.joints},
-      stride_(layout_.width() + 3 + layout_.joints + 6),
+      stride_(layout_.width() + 3 + layout_.joints + 6 + 3 * robot.key_bodies.size()),
       lengths_(motion.lengths),
       rows_(std::size_t(motion.streams) * motion.frames * stride_) {
   if (motion.joints != robot.num_joints()) {
@@ -44,6 +44,7 @@ MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& 
       out = std::copy_n(motion.command(stream, frame), 3, out);
       out = std::copy(d.torque.begin(), d.torque.end(), out);
       for (const Vec3& foot : d.feet) out = std::copy_n(foot.data(), 3, out);
+      for (const Vec3& body : d.key_bodies) out = std::copy_n(body.data(), 3, out);
     }
   });
 }
