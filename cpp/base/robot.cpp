@@ -83,6 +83,10 @@ void Robot::read_joints(const mjModel* model) {
       fail("joint '", name, "' has no position actuator at place ", actuator, " of robot model '",
            settings_.mjcf, "'; actuators must follow the order of the joints");
     }
+    if (name.find("waist_roll") != std::string::npos ||
+        name.find("waist_pitch") != std::string::npos) {
+      waist_joints.push_back(actuator);
+    }
     joint_names.push_back(name);
     lower.push_back(model->jnt_range[2 * joint]);
     upper.push_back(model->jnt_range[2 * joint + 1]);
@@ -155,6 +159,7 @@ void Robot::read_bodies(const mjModel* model) {
       fail("the leg to '", settings_.feet[side], "' has ", leg_joints[side].size(),
            " joints; 6 are needed");
     }
+    ankle_joints.insert(ankle_joints.end(), leg_joints[side].end() - 2, leg_joints[side].end());
   }
 }
 

@@ -110,6 +110,8 @@ class Robot {
   std::vector<int> key_bodies;       // (key bodies) body ids
   std::vector<int> leg_joints[2];    // joints from pelvis to foot, left and right
   std::vector<bool> in_leg;          // (joints)
+  std::vector<int> ankle_joints;     // the last two joints of both legs
+  std::vector<int> waist_joints;     // waist roll and pitch, where there are any
   double total_mass = 0.0;           // kg
 
  private:

@@ -135,6 +135,7 @@ void Env::step(int env, int worker, const float* action) {
   for (int i = 0; i < num_actions; ++i) last[i] = std::clamp(action[i], -clip, clip);
   if (episode.steps == episode.next_push) push_sometimes(env);
   mj_setState(scratch.model.get(), d, state(env), mjSTATE_INTEGRATION);
+  scratch.body.last_qd.assign(d->qvel + 6, d->qvel + scratch.model->nv);
   randomiser_->apply(episode.random, scratch.model.get());
   terrain_.set_difficulty(episode.random.terrain, scratch.model.get());
   set_targets(env, scratch);
@@ -288,13 +289,20 @@ void Env::measure(int env, Scratch& scratch) {
   BodyState& body = scratch.body;
 
   // forces are those of the last physics step
-  body.load[0] = body.load[1] = 0;
+  for (int side = 0; side < 2; ++side) {
+    body.load[side] = 0;
+    body.foot_force[side].setZero();
+  }
   for (int i = 0; i < d->ncon; ++i) {
     const mjContact& contact = d->contact[i];
-    const int side = std::max(geom_side_[contact.geom[0]], geom_side_[contact.geom[1]]);
-    if (side < 0 || contact.efc_address < 0) continue;
-    const int rows = contact.dim == 1 ? 1 : 2 * (contact.dim - 1);  // pyramidal cone
-    for (int row = 0; row < rows; ++row) body.load[side] += d->efc_force[contact.efc_address + row];
+    const int second = geom_side_[contact.geom[1]];
+    const int side = std::max(geom_side_[contact.geom[0]], second);
+    if (side < 0) continue;
+    double force[6];  // on the second geom: along the normal and two tangents, then moments
+    mj_contactForce(m, d, i, force);
+    const Eigen::Map<const Mat3> world_from_contact(contact.frame);
+    body.load[side] += force[0];
+    body.foot_force[side] += (second < 0 ? -1 : 1) * (world_from_contact * Vec3(force));
   }
 
   mj_kinematics(m, d);
@@ -315,6 +323,16 @@ void Env::measure(int env, Scratch& scratch) {
     body.feet[side].z() = foot.z() - terrain_.height(floor, foot.x(), foot.y());
     body.foot_vel[side] = (foot - episodes_[env].feet[side]) / kControlStep;
     episodes_[env].feet[side] = foot;
+
+    int& air_steps = episodes_[env].air_steps[side];
+    if (!body.loaded(side) && episodes_[env].steps > 0) ++air_steps;
+    body.air_time[side] = air_steps * kControlStep;
+    if (body.loaded(side)) air_steps = 0;
+  }
+  body.key_bodies.resize(robot_->key_bodies.size());
+  for (std::size_t i = 0; i < body.key_bodies.size(); ++i) {
+    const Eigen::Map<const Vec3> key_body(d->xpos + 3 * robot_->key_bodies[i]);
+    body.key_bodies[i] = heading_from_world * (key_body - Eigen::Map<const Vec3>(d->qpos));
   }
   Vec3& drift = episodes_[env].drift;
   const float* command = reference_at(episodes_[env], 0).command;
@@ -379,6 +397,7 @@ void Env::pose_statue() {
   no_action_.assign(robot_->num_actions(), 0.0f);
   statue_.q = robot_->q_default;
   statue_.qd = statue_.torque = zeros_;
+  statue_.last_qd = zeros_;
   statue_.height = d->qpos[2] - lowest;
   statue_.quat_wb = Eigen::Quaterniond::Identity();
   statue_.gravity = Vec3(0, 0, -1);
@@ -389,6 +408,11 @@ void Env::pose_statue() {
     statue_.feet[side].z() = foot.z() - lowest;
     statue_.foot_vel[side] = Vec3::Zero();
     statue_.load[side] = 0.5 * robot_->total_mass * 9.81;
+    statue_.foot_force[side] = Vec3(0, 0, statue_.load[side]);
+  }
+  for (const int body : robot_->key_bodies) {
+    statue_.key_bodies.push_back(Eigen::Map<const Vec3>(d->xpos + 3 * body) -
+                                 Eigen::Map<const Vec3>(d->qpos));
   }
 }
 
@@ -442,6 +466,7 @@ Random Env::begin(int env, int stream, int frame, Purpose purpose) {
   episode.next_push = 0;
   episode.home_stream = -1;
   episode.drift.setZero();
+  episode.air_steps[0] = episode.air_steps[1] = 0;
   ++episode.count;
   return Random(seed_, env, episode.count, purpose);
 }
@@ -546,6 +571,7 @@ void Env::settle(int env, int worker) {
   const std::size_t actions = robot_->num_actions();
   std::fill_n(actions_.begin() + env * actions, actions, 0.0f);
   std::fill_n(before_.begin() + env * actions, actions, 0.0f);
+  scratch.body.last_qd.assign(d->qvel + 6, d->qvel + m->nv);
   measure(env, scratch);
   observe(env, scratch, &observation[std::size_t(env) * layout_.width()]);
 }
@@ -571,7 +597,7 @@ EnvStatistics Env::take_statistics() {
 }
 
 int Env::record_size() const {
-  return state_size_ + 18 + 2 * robot_->num_actions() + layout_.width();
+  return state_size_ + 20 + 2 * robot_->num_actions() + layout_.width();
 }
 
 void Env::save(double* records) const {
@@ -587,6 +613,7 @@ void Env::save(double* records) const {
     }
     for (const Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift})
       out = std::copy_n(vector->data(), 3, out);
+    out = std::copy_n(e.air_steps, 2, out);
     out = std::copy_n(actions_.data() + env * actions, actions, out);
     out = std::copy_n(before_.data() + env * actions, actions, out);
     std::copy_n(observation.data() + env * width, width, out);
@@ -627,6 +654,7 @@ void Env::load(const double* records) {
       std::copy_n(in, 3, vector->data());
       in += 3;
     }
+    for (int& air_steps : e.air_steps) air_steps = static_cast<int>(*in++);
     std::copy_n(in, actions, actions_.data() + env * actions);
     std::copy_n(in + actions, actions, before_.data() + env * actions);
     std::copy_n(in + 2 * actions, width, observation.data() + env * width);

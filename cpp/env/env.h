@@ -184,6 +184,9 @@ class Env {
   void save(double* records) const;
   void load(const double* records);
 
+  /// What a worker measured last.
+  const BodyState& body(int worker) const { return scratch_[worker].body; }
+
   /// Body state after the last step of one environment, for evaluation.
   struct Pose {
     Vec3 lin_vel;  // heading frame
@@ -209,6 +212,7 @@ class Env {
     Randomisation random;
     Vec3 feet[2];               // world positions after the last step
     Vec3 drift = Vec3::Zero();  // vx, vy, wz: recent mean of velocity minus command
+    int air_steps[2] = {0, 0};  // since each foot was loaded
   };
   struct Scratch {
     ModelPtr model;

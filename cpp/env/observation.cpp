@@ -75,7 +75,7 @@ void planned_contact_ahead(const StepView& v, float* out) {
 }
 
 void measured_contact(const StepView& v, float* out) {
-  for (int side = 0; side < 2; ++side) out[side] = v.body.load[side] > 5.0 ? 1.0f : 0.0f;
+  for (int side = 0; side < 2; ++side) out[side] = v.body.loaded(side) ? 1.0f : 0.0f;
 }
 
 void last_action(const StepView& v, float* out) {

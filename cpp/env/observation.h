@@ -13,17 +13,23 @@ namespace twist {
 
 /// The measured body at one control step.
 struct BodyState {
-  std::span<const double> q, qd;   // (joints) rad, rad/s
-  double height = 0;               // pelvis above the floor, m
-  Eigen::Quaterniond quat_wb;      // pelvis
-  Vec3 gravity;                    // projected gravity, base frame, unit vector
-  Vec3 gyro;                       // base frame, rad/s
-  Vec3 lin_vel;                    // pelvis, heading frame, m/s
-  Vec3 drift = Vec3::Zero();       // vx, vy, wz minus the command, mean of the last half second
-  Vec3 feet[2];                    // relative to the pelvis, heading frame; z above the floor, m
-  Vec3 foot_vel[2];                // world axes, m/s
-  double load[2] = {0, 0};         // normal force on each foot, N
+  std::span<const double> q, qd;  // (joints) rad, rad/s
+  std::vector<double> last_qd;    // (joints) one control step ago
+  double height = 0;              // pelvis above the floor, m
+  Eigen::Quaterniond quat_wb;     // pelvis
+  Vec3 gravity;                   // projected gravity, base frame, unit vector
+  Vec3 gyro;                      // base frame, rad/s
+  Vec3 lin_vel;                   // pelvis, heading frame, m/s
+  Vec3 drift = Vec3::Zero();      // vx, vy, wz minus the command, mean of the last half second
+  Vec3 feet[2];                   // relative to the pelvis, heading frame; z above the floor, m
+  Vec3 foot_vel[2];               // world axes, m/s
+  double load[2] = {0, 0};        // normal force on each foot, N
+  Vec3 foot_force[2] = {Vec3::Zero(), Vec3::Zero()};  // of the floor on each foot, world axes, N
+  double air_time[2] = {0, 0};     // since a foot was loaded, of one that lands until now, s
+  std::vector<Vec3> key_bodies;    // relative to the pelvis, heading frame, m
   std::span<const double> torque;  // (joints) N m
+
+  bool loaded(int side) const { return load[side] > 5.0; }
 };
 
 /// All that observation and reward terms may look at.

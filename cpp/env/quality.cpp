@@ -6,7 +6,6 @@
 namespace twist {
 namespace {
 
-constexpr double kLoaded = 5.0;  // N
 constexpr double kGravity = 9.81;
 
 }  // namespace
@@ -48,7 +47,7 @@ void QualityMeter::add_contacts(const mjModel& model, const mjData& data) {
 void QualityMeter::add_swings(const BodyState& body) {
   for (int side = 0; side < 2; ++side) {
     const double ankle = body.feet[side].z();
-    if (body.load[side] < kLoaded) {
+    if (!body.loaded(side)) {
       top_[side] = std::max(top_[side], ankle);
       continue;
     }
@@ -96,6 +95,10 @@ void QualityMeter::add_tracking(const StepView& v) {
   const int joints = robot_->num_joints();
   for (int joint = 0; joint < joints; ++joint)
     joint2_ += std::pow(v.body.q[joint] - v.now.frame[v.layout.q() + joint], 2) / joints;
+  for (std::size_t i = 0; i < v.body.key_bodies.size(); ++i) {
+    const Vec3 planned = Eigen::Map<const Eigen::Vector3f>(v.now.key_bodies + 3 * i).cast<double>();
+    key_ += (v.body.key_bodies[i] - planned).norm() / v.body.key_bodies.size();
+  }
   const float* gravity = v.now.frame + v.layout.gravity();
   const Vec3 down(gravity[0], gravity[1], gravity[2]);
   tilt_ += std::acos(std::clamp(v.body.gravity.dot(down.normalized()), -1.0, 1.0));

@@ -48,6 +48,7 @@ Vec2 nearest_in_hull(const Vec2& point, std::vector<Vec2> points) {
 
 ReferenceDynamics::ReferenceDynamics(const Robot& robot)
     : torque(robot.num_joints()),
+      key_bodies(robot.key_bodies.size()),
       robot_(robot),
       layout_{robot.num_joints()},
       model_(robot.make_model({})),
@@ -114,6 +115,10 @@ void ReferenceDynamics::evaluate(const float* before, const float* now, const fl
   }
 
   // the pelvis is at x = y = 0
+  for (std::size_t i = 0; i < key_bodies.size(); ++i) {
+    key_bodies[i] = Eigen::Map<const Vec3>(d->xpos + 3 * robot_.key_bodies[i]);
+    key_bodies[i].z() -= d->qpos[2];
+  }
   lowest = 1e9;
   for (int side = 0; side < 2; ++side) {
     feet[side] = Eigen::Map<const Vec3>(d->xpos + 3 * robot_.foot_bodies[side]);

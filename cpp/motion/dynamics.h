@@ -30,13 +30,14 @@ class ReferenceDynamics {
   explicit ReferenceDynamics(const Robot& robot);
 
   /// Evaluates `now` with accelerations from its neighbours (rows of FrameLayout; 50 Hz). Results
-  /// stay in `torque`, `feet` and `demand` until the next call.
+  /// stay in `torque`, `feet`, `key_bodies` and `demand` until the next call.
   void evaluate(const float* before, const float* now, const float* after);
 
   std::vector<double> torque;  // (joints) N m, clipped to the effort limits
   Vec3 feet[2];  // foot bodies relative to the pelvis, heading frame; z is the height above the
                  // floor
-  double lowest = 0;  // height of the lowest point of the soles, m
+  std::vector<Vec3> key_bodies;  // (key bodies) relative to the pelvis, heading frame
+  double lowest = 0;             // height of the lowest point of the soles, m
   GroundDemand demand;
 
  private:

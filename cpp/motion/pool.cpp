@@ -10,11 +10,14 @@ namespace twist {
 
 MotionPool::MotionPool(const Robot& robot, const Trajectories& given, Workers& workers,
                        const Reflexes& reflexes)
-    : streams_(given.streams), layout_{given.joints}, reflexes_(reflexes.entries) {
+    : streams_(given.streams),
+      layout_{given.joints},
+      key_bodies_(static_cast<int>(robot.key_bodies.size())),
+      reflexes_(reflexes.entries) {
   Trajectories motion = given;
   if (!reflexes_.empty()) motion.append(reflexes.motion);
   frames_ = motion.frames;
-  stride_ = layout_.width() + 3 + layout_.joints + 6;
+  stride_ = layout_.width() + 3 + layout_.joints + 6 + 3 * key_bodies_;
   lengths_ = motion.lengths;
   weights_.assign(motion.weights.begin(), motion.weights.begin() + streams_);
   rows_.resize(std::size_t(motion.streams) * frames_ * stride_);
@@ -50,7 +53,8 @@ MotionPool::MotionPool(const Robot& robot, int streams, int frames)
       frames_(frames),
       live_(true),
       layout_{robot.num_joints()},
-      stride_(layout_.width() + 3 + layout_.joints + 6),
+      key_bodies_(static_cast<int>(robot.key_bodies.size())),
+      stride_(layout_.width() + 3 + layout_.joints + 6 + 3 * key_bodies_),
       lengths_(streams),
       weights_(streams, 1.0),
       rows_(std::size_t(streams) * frames * stride_) {}
@@ -75,6 +79,7 @@ void MotionPool::write(int stream, int frame, const float* motion, const float* 
   out = std::copy_n(command, 3, out);
   out = std::copy(dynamics.torque.begin(), dynamics.torque.end(), out);
   for (const Vec3& foot : dynamics.feet) out = std::copy_n(foot.data(), 3, out);
+  for (const Vec3& body : dynamics.key_bodies) out = std::copy_n(body.data(), 3, out);
   lengths_[stream] = std::max(lengths_[stream], frame + 1);
 }
 

@@ -18,10 +18,11 @@ struct ReferenceView {
   const float* torque;   // (joints) feed-forward, N m
   const float*
       feet;  // (2, 3) left and right foot relative to the pelvis, heading frame; z above the floor
+  const float* key_bodies;  // (key bodies, 3) relative to the pelvis, heading frame
 };
 
 /// Reference motion made ready for environments: many trajectories whose frames carry, beside the
-/// motion, the feed-forward torques and foot positions. Reads are pure functions of (stream,
+/// motion, the feed-forward torques and body positions. Reads are pure functions of (stream,
 /// integer frame); nothing is computed while environments step. Whoever made the motion is
 /// forgotten here.
 ///
@@ -30,7 +31,7 @@ struct ReferenceView {
 /// fell.
 class MotionPool {
  public:
-  /// Computes torques and foot positions on all workers. Throws UserError on non-finite motion or a
+  /// Computes torques and body positions on all workers. Throws UserError on non-finite motion or a
   /// wrong number of joints. The streams of `reflexes`, if given, follow those of `motion`.
   MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers,
              const Reflexes& reflexes = {});
@@ -55,8 +56,9 @@ class MotionPool {
   /// `frame` in [0, length(stream)), or in a live pool one of the last that are known.
   ReferenceView at(int stream, int frame) const {
     const float* row = rows_.data() + offset(stream, frame);
-    return {row, row + layout_.width(), row + layout_.width() + 3,
-            row + layout_.width() + 3 + layout_.joints};
+    const float* command = row + layout_.width();
+    const float* feet = command + 3 + layout_.joints;
+    return {row, command, command + 3, feet, feet + 6};
   }
 
   /// Whether `at(stream, frame)` can be read.
@@ -79,7 +81,7 @@ class MotionPool {
   int streams_, frames_;
   bool live_ = false;
   FrameLayout layout_;
-  int stride_;
+  int key_bodies_, stride_;
   std::vector<int> lengths_;     // (streams)
   std::vector<double> weights_;  // (streams)
   std::vector<Reflex> reflexes_;

@@ -13,7 +13,7 @@ struct HandMadeStep {
   FrameLayout layout{29};
   std::vector<double> q, qd, torque;
   std::vector<float> frame, frame_ahead, command, command_ahead, feed_forward, feet;
-  std::vector<float> action, last_action;
+  std::vector<float> key_bodies, action, last_action;
   BodyState body;
 
   HandMadeStep()
@@ -25,6 +25,7 @@ struct HandMadeStep {
         command_ahead{0.6f, -0.1f, 0.2f},
         feed_forward(29, 0.0f),
         feet{0.01f, 0.11f, 0.035f, -0.02f, -0.12f, 0.06f},
+        key_bodies(3 * g1()->key_bodies.size()),
         action(23, 0.0f),
         last_action(23, 0.0f) {
     // numbers that floats hold exactly, so that a perfect body has no error at all
@@ -50,16 +51,22 @@ struct HandMadeStep {
       for (int axis = 0; axis < 3; ++axis) body.feet[side][axis] = feet[3 * side + axis];
       body.foot_vel[side] = Vec3::Zero();
     }
+    for (std::size_t i = 0; i < key_bodies.size(); ++i) key_bodies[i] = 0.5f - i / 32.0f;
+    for (std::size_t i = 0; i < key_bodies.size(); i += 3)
+      body.key_bodies.emplace_back(key_bodies[i], key_bodies[i + 1], key_bodies[i + 2]);
+    body.last_qd = qd;
     body.load[0] = 300;
+    body.foot_force[0] = Vec3(0, 0, 300);
   }
 
   StepView view() {
     body.q = q;
     body.qd = qd;
     body.torque = torque;
-    const ReferenceView now{frame.data(), command.data(), feed_forward.data(), feet.data()};
+    const ReferenceView now{frame.data(), command.data(), feed_forward.data(), feet.data(),
+                            key_bodies.data()};
     const ReferenceView ahead{frame_ahead.data(), command_ahead.data(), feed_forward.data(),
-                              feet.data()};
+                              feet.data(), key_bodies.data()};
     return {*g1(), body, now, ahead, layout, action, last_action};
   }
 };

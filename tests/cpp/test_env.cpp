@@ -29,11 +29,9 @@ EnvSettings calm() {
 // As in training.
 EnvSettings rough() {
   EnvSettings s;
-  s.rewards = {{"velocity", 1.5},
-               {"leg_joints", 0.7},
-               {"contact", 0.6},
-               {"slip", -0.1},
-               {"action_rate", -0.04}};
+  s.rewards = {{"velocity", 1.5},   {"leg_joints", 0.7},   {"contact", 0.6},
+               {"key_bodies", 0.5}, {"slip", -0.1},        {"joint_acceleration", -1e-6},
+               {"air_time", -1},    {"action_rate", -0.04}};
   return s;
 }
 
@@ -118,6 +116,109 @@ TEST_P(ActionMode, TrajectoryIsSerialMjStepBitForBit) {
     }
   }
   EXPECT_GT(contacts, 50) << "this should be a test with contacts";
+}
+
+// A body as serial MuJoCo has it after a step of `env`.
+class SerialBody {
+ public:
+  explicit SerialBody(const SimSettings& sim)
+      : sim_(sim), model_(g1()->make_model(sim)), data_(mj_makeData(model_.get())) {}
+
+  // the same step as that which took `before` to `after`, where the targets stand
+  void step(const std::vector<double>& before, const double* after) {
+    mj_setState(model_.get(), data_.get(), after, mjSTATE_INTEGRATION);
+    const std::vector<double> targets(data_->ctrl, data_->ctrl + model_->nu);
+    mj_setState(model_.get(), data_.get(), before.data(), mjSTATE_INTEGRATION);
+    last_qd.assign(data_->qvel + 6, data_->qvel + 35);
+    std::copy(targets.begin(), targets.end(), data_->ctrl);
+    for (int k = 0; k < sim_.decimation; ++k) mj_step(model_.get(), data_.get());
+
+    // all that acts on a foot from outside, world axes
+    mj_rnePostConstraint(model_.get(), data_.get());
+    for (int side = 0; side < 2; ++side) {
+      const int foot = g1()->foot_bodies[side];
+      force[side] = Eigen::Map<const Vec3>(data_->cfrc_ext + 6 * foot + 3);
+      const bool loaded = force[side].z() > 5;
+      landed[side] = loaded && flown[side];
+      air_time[side] = landed[side] ? 0.02 * flown[side] : loaded ? 0 : 0.02 * ++flown[side];
+      if (loaded) flown[side] = 0;
+    }
+
+    // relative to the pelvis, in its heading frame
+    mj_kinematics(model_.get(), data_.get());
+    const double* pelvis = data_->xmat + 9;
+    const Mat3 to_heading = rot_z(-std::atan2(pelvis[3], pelvis[0]));
+    key_bodies.clear();
+    for (const std::string& name : g1()->settings().key_bodies) {
+      const int body = mj_name2id(model_.get(), mjOBJ_BODY, name.c_str());
+      key_bodies.push_back(to_heading * (Eigen::Map<const Vec3>(data_->xpos + 3 * body) -
+                                         Eigen::Map<const Vec3>(data_->qpos)));
+    }
+  }
+
+  std::vector<double> last_qd;
+  Vec3 force[2];
+  int flown[2] = {0, 0};
+  bool landed[2] = {false, false};
+  double air_time[2] = {0, 0};
+  std::vector<Vec3> key_bodies;
+
+ private:
+  SimSettings sim_;
+  ModelPtr model_;
+  DataPtr data_;
+};
+
+TEST(Env, BodyIsMeasuredAsSerialMujocoHasIt) {
+  const EnvSettings settings = calm();
+  const auto env = make_env(settings, 2);
+  env->reset_at(0, 0, 2, 60);
+  SerialBody serial(settings.sim);
+  int landings = 0;
+  double sideways = 0;
+  for (int step = 0; step < 120; ++step) {
+    const std::vector<double> before(env->state(0), env->state(0) + env->state_size());
+    env->step(1, 0, action_of(1, step, 0.3).data());  // a neighbour with the same worker
+    env->step(0, 0, action_of(0, step, 0.3).data());
+    ASSERT_EQ(env->cause[0], Cause::kNone);
+    serial.step(before, env->state(0));
+    const BodyState& body = env->body(0);
+    EXPECT_EQ(body.last_qd, serial.last_qd);
+    for (int side = 0; side < 2; ++side) {
+      EXPECT_LT((body.foot_force[side] - serial.force[side]).norm(), 1e-6) << step;
+      EXPECT_NEAR(body.load[side], serial.force[side].z(), 1e-6) << "the floor is flat";
+      EXPECT_NEAR(body.air_time[side], serial.air_time[side], 1e-9) << step;
+      landings += serial.landed[side];
+      sideways = std::max(sideways, serial.force[side].head<2>().norm());
+    }
+    ASSERT_EQ(body.key_bodies.size(), serial.key_bodies.size());
+    for (std::size_t i = 0; i < serial.key_bodies.size(); ++i)
+      EXPECT_LT((body.key_bodies[i] - serial.key_bodies[i]).norm(), 1e-9) << step;
+  }
+  EXPECT_GT(landings, 5);
+  EXPECT_GT(sideways, 20);
+}
+
+TEST(Env, AnEpisodeBeginsWithoutFlightAndAtAnEvenSpeed) {
+  const auto env = make_env(calm(), 1);
+  env->reset_at(0, 0, 1, 60);
+  env->state(0)[1 + 2] += 1;
+  for (int step = 0; step < 5; ++step) env->step(0, 0, action_of(0, step).data());
+  const BodyState& body = env->body(0);
+  EXPECT_NEAR(body.air_time[0], 0.1, 1e-9);
+  EXPECT_NE(body.last_qd, std::vector<double>(body.qd.begin(), body.qd.end()));
+  for (const int frame : {70, 0}) {
+    env->reset_at(0, 0, 1, frame);
+    EXPECT_EQ(body.last_qd, std::vector<double>(body.qd.begin(), body.qd.end()));
+    for (int side = 0; side < 2; ++side) EXPECT_EQ(body.air_time[side], 0);
+  }
+
+  // standing, both feet carry load from the first step
+  env->step(0, 0, std::vector<float>(kActions, 0.0f).data());
+  for (int side = 0; side < 2; ++side) {
+    EXPECT_TRUE(body.loaded(side));
+    EXPECT_EQ(body.air_time[side], 0);
+  }
 }
 
 TEST(Env, ResultsDoNotDependOnTheWorkers) {

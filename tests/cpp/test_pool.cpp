@@ -57,6 +57,36 @@ TEST(MotionPool, FeetAreThoseOfMujoco) {
   }
 }
 
+TEST(MotionPool, KeyBodiesAreThoseOfMujoco) {
+  // the pelvis leans forward
+  const double pitch = 0.2;
+  Trajectories motion = g1_motion(stand_then({{0.2, 0.25, -0.5}}, 30, 200));
+  for (int frame = 0; frame < 200; ++frame) {
+    float* gravity = motion.row(0, frame) + FrameLayout{29}.gravity();
+    gravity[0] = static_cast<float>(std::sin(pitch));
+    gravity[2] = static_cast<float>(-std::cos(pitch));
+  }
+  const MotionPool pool = pool_of(motion);
+  const ModelPtr model = g1_plain_model();
+  const DataPtr data(mj_makeData(model.get()));
+  const std::vector<std::string>& names = g1()->settings().key_bodies;
+  ASSERT_EQ(names.size(), 9u);
+  for (int frame = 0; frame < 200; frame += 3) {
+    mj_resetData(model.get(), data.get());
+    std::fill_n(data->qpos, 3, 0.0);
+    data->qpos[3] = std::cos(0.5 * pitch);
+    data->qpos[5] = std::sin(0.5 * pitch);
+    std::copy_n(motion.row(0, frame), 29, data->qpos + 7);
+    mj_kinematics(model.get(), data.get());
+    for (std::size_t body = 0; body < names.size(); ++body) {
+      const double* place =
+          data->xpos + 3 * mj_name2id(model.get(), mjOBJ_BODY, names[body].c_str());
+      for (int i = 0; i < 3; ++i)
+        ASSERT_NEAR(pool.at(0, frame).key_bodies[3 * body + i], place[i], 1e-5) << names[body];
+    }
+  }
+}
+
 TEST(MotionPool, TorquesOfJointsThatCarryNothingAreInverseDynamics) {
   const MotionPool pool = pool_of(walks());
   for (int stream = 0; stream < 3; ++stream) {

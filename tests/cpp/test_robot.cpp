@@ -180,6 +180,19 @@ TEST(Robot, LegsRunFromHipToAnkle) {
   EXPECT_EQ(std::count(g1()->in_leg.begin(), g1()->in_leg.end(), true), 12);
 }
 
+TEST(Robot, KnowsTheJointsOfAnklesAndWaist) {
+  const auto names = [](const std::vector<int>& joints) {
+    std::vector<std::string> names;
+    for (const int joint : joints) names.push_back(g1()->joint_names[joint]);
+    return names;
+  };
+  EXPECT_EQ(names(g1()->ankle_joints),
+            (std::vector<std::string>{"left_ankle_pitch_joint", "left_ankle_roll_joint",
+                                      "right_ankle_pitch_joint", "right_ankle_roll_joint"}));
+  EXPECT_EQ(names(g1()->waist_joints),
+            (std::vector<std::string>{"waist_roll_joint", "waist_pitch_joint"}));
+}
+
 TEST(Robot, NamesTheJointOfTheDefaultPoseThatIsMissing) {
   RobotSettings settings = g1_settings();
   settings.default_pose["left_tail_joint"] = 0.1;
