@@ -7,9 +7,12 @@ BUILD := build/dev
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES := $(shell find cpp cmake -type f 2>/dev/null) CMakeLists.txt
 
-.PHONY: train test format lint clean
+.PHONY: train demo test format lint clean
 train: .venv/installed
 	$(PY) -m twist_cmg.train teacher $(ARGS)
+
+demo: .venv/installed
+	$(PY) -m twist_cmg.play teacher --video demo.mp4 $(ARGS)
 
 test: .venv/installed
 	tools/system_packages.sh libgtest-dev

@@ -11,7 +11,7 @@ import torch
 
 from . import _C
 from .answers import check_json_place, write_json
-from .checkpoints import check_contract, load_checkpoint, state_hash
+from .checkpoints import load_checkpoint, state_hash
 from .cli import SUCCESS, Parser, positive, run_command
 from .cmg_exam import Exam, exam_table, examine
 from .config import config_from_dict, load_robot, parse_override
@@ -22,11 +22,12 @@ from .evaluation import (
     kick,
     kick_table,
     load_policy,
+    motion_for,
     report,
 )
 from .fields import apply, nest
 from .progress import make_console
-from .references import Motion, find_cmg, kept_sources, load_cmg
+from .references import find_cmg, load_cmg
 
 _EXAMPLES = """\
   python -m twist_cmg.evaluate policy runs/teacher-20260101-1
@@ -81,10 +82,7 @@ def _cmg(options: argparse.Namespace) -> None:
 def _evaluate(policy: Policy, name: str, kicks: bool, json_file: str | None) -> None:
     console = make_console(json=json_file == "-")
     config = policy.config
-    workers = _C.Workers(config.train.threads)
-    robot = load_robot(config.robot)
-    check_contract(policy.checkpoint, _C.contract(robot))
-    motion = Motion(robot, config, workers, kept_sources(policy.folder, config))
+    motion = motion_for(policy, _C.Workers(config.train.threads))
     cells = evaluate(motion, policy.checkpoint.policy)
     title = f"{name}: {config.evaluation.episodes} episodes of {config.evaluation.seconds:g} s"
     console.print(evaluation_table(cells, title))

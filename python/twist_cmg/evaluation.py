@@ -10,11 +10,11 @@ from rich import box
 from rich.table import Table
 
 from . import _C, paths
-from .checkpoints import Checkpoint, load_checkpoint
-from .config import config_from_dict
+from .checkpoints import Checkpoint, check_contract, load_checkpoint
+from .config import config_from_dict, load_robot
 from .fields import Section, apply, to_dict
 from .locomotion import FRAMES_PER_S
-from .references import Motion, command_grid
+from .references import Motion, command_grid, kept_sources
 from .runs import LAST
 
 CURVE_S = 10.0  # of an episode of the learning curve
@@ -54,6 +54,13 @@ def load_policy(name: str) -> Policy:
     folder = file.parent.parent if in_run else file.parent
     config = config_from_dict("teacher", checkpoint.config, str(file))
     return Policy(file, folder, config, checkpoint)
+
+
+def motion_for(policy: Policy, workers: _C.Workers) -> Motion:
+    """The motion that a policy follows; ValueError if it was made for another robot."""
+    robot = load_robot(policy.config.robot)
+    check_contract(policy.checkpoint, _C.contract(robot))
+    return Motion(robot, policy.config, workers, kept_sources(policy.folder, policy.config))
 
 
 def evaluate(motion: Motion, policy: Mapping[str, Any]) -> list[Cell]:

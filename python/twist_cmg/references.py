@@ -46,11 +46,20 @@ class Motion:
         made = self._generate(evaluation_source(self.config), _plan(commands, frames))
         return _C.MotionPool(self.robot, made, self.workers)
 
+    def live(self, streams: int) -> "_C.LiveMotion":
+        """Motion that is made while it is followed, so that commands may change at any time."""
+        cmg = evaluation_source(self.config) == "cmg"
+        generator = self._cmg() if cmg else _C.GaitLibrary(self.robot, self.config.gait)
+        return _C.LiveMotion(self.robot, generator, streams, self.workers)
+
     def _generate(self, source: str, plan: _C.CommandPlan) -> _C.Trajectories:
         if source == "cmg":
-            file = self.cmg_file or find_cmg(self.config.reference.cmg)
-            return _C.generate(_C.CmgGenerator(load_cmg(file, self.robot)), plan, self.workers)
+            return _C.generate(self._cmg(), plan, self.workers)
         return gait_motion(self.robot, self.config.gait, plan, self.workers)
+
+    def _cmg(self) -> _C.CmgGenerator:
+        file = self.cmg_file or find_cmg(self.config.reference.cmg)
+        return _C.CmgGenerator(load_cmg(file, self.robot))
 
     def _random_plan(self) -> _C.CommandPlan:
         reference = self.config.reference

@@ -1,20 +1,16 @@
 """Trains a teacher by PPO, measures it on the command grid and films it."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _C
 from .checkpoints import Checkpoint, check_contract, save_checkpoint
 from .cli import FAILED, SUCCESS
 from .config import robot_settings
 from .evaluation import (
-    FRAMES_PER_S,
     MEASURES,
     Cell,
     evaluate,
@@ -29,12 +25,13 @@ from .fields import to_dict
 from .film import render_film
 from .loop import Loop, Metrics
 from .progress import Progress
-from .references import Command, Motion, keep_sources, kept_sources
+from .references import Motion, keep_sources, kept_sources
 from .runs import LAST, RunFolder
 from .session import Request, Session, total_iterations
+from .tour import make_tour, record, verdict
+from .walker import Walker
 
-FILM_COMMANDS: list[Command] = [(0.8, 0.0, 0.0), (0.4, 0.0, 0.7), (0.0, 0.3, 0.0), (0.0, 0.0, 0.0)]
-_FILM_S = 3  # of each command
+_FILM_S = 14  # stands, walks, walks fast, turns
 
 
 def train_teacher(request: Request) -> int:
@@ -121,21 +118,11 @@ def _measure(session: Session, teacher: _Teacher, run: RunFolder, loop: Loop) ->
 
 
 def _film(session: Session, teacher: _Teacher, run: RunFolder) -> None:
-    """film.mp4 and film.png in the run folder, or a sentence about why not."""
-    film, still = run.path / "film.mp4", run.path / "film.png"
-    qpos = film_motion(teacher.motion, teacher.ppo.policy_state())
+    """film.mp4 and film.png of a short tour in the run folder, or a sentence about why not."""
+    made = run.path / "film.mp4", run.path / "film.png"
+    walker = Walker.following(teacher.motion, teacher.ppo.policy_state())
+    walk = record(walker, make_tour(None, _FILM_S, session.config.commands))
     model = Path(robot_settings(session.config.robot).mjcf)
-    problem = render_film(model, qpos, film, still)
-    session.say(problem or f"film: {film}")
-
-
-def film_motion(motion: Motion, policy: Mapping[str, Any]) -> NDArray[np.float64]:
-    """The robot under a few commands, one after the other: (frames, nq) at 50 Hz."""
-    config = motion.config
-    frames = int((config.evaluation.seconds + 2) * FRAMES_PER_S)
-    pool = motion.command_pool(FILM_COMMANDS, max(frames, (_FILM_S + 2) * FRAMES_PER_S))
-    what = motion.robot, config.env, config.evaluation, pool, dict(policy)
-    episodes = [
-        _C.record_episode(*what, stream, config.train.seed) for stream in range(len(FILM_COMMANDS))
-    ]
-    return np.concatenate([episode[: _FILM_S * FRAMES_PER_S] for episode in episodes])
+    ghosts = np.array(walk.ghosts)
+    problem = render_film(model, np.array(walk.poses), *made, ghost=ghosts, captions=walk.captions)
+    session.say(problem or f"film: {made[0]}: {verdict(walk)}")

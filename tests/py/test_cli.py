@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from twist_cmg import bench, evaluate, film, train
+from twist_cmg import bench, evaluate, film, play, train
 from twist_cmg.cli import run_command
-from twist_cmg.train_teacher import FILM_COMMANDS
 
 TINY = [
     "reference.source=gait",
@@ -127,7 +126,7 @@ def test_exceptions_become_exit_codes(capsys: pytest.CaptureFixture[str]) -> Non
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("main", [train.main, evaluate.main, bench.main])
+@pytest.mark.parametrize("main", [train.main, evaluate.main, bench.main, play.main])
 def test_help_shows_examples(main: Main, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(main, "--help") == 0
     assert "examples:\n  python -m twist_cmg." in capsys.readouterr().out
@@ -237,4 +236,3 @@ def test_no_renderer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
     problem = film.render_film(model, np.zeros((10, 36)), *made)
     assert problem.startswith("no film was made") and "no_such" in problem
     assert "\n" not in problem and not made[0].exists()
-    assert len(FILM_COMMANDS) >= 1
