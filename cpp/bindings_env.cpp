@@ -151,9 +151,7 @@ void bind_live(py::module_& m) {
           },
           "commands"_a)
       .def("advance", &LiveMotion::advance, "frames"_a, Release())
-      .def_property_readonly("pool", [](const LiveMotion& live) {
-        return std::const_pointer_cast<MotionPool>(live.pool());
-      });
+      .def_property_readonly("pool", &LiveMotion::pool);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "base/robot.h"
 #include "bindings.h"
 #include "motion/clips.h"
+#include "motion/commands.h"
 #include "motion/doctor.h"
 #include "motion/dynamics.h"
 #include "motion/gait.h"
@@ -16,6 +17,7 @@
 #include "motion/measure.h"
 #include "motion/polish.h"
 #include "motion/pool.h"
+#include "motion/reflex.h"
 
 namespace twist {
 namespace {
@@ -285,12 +287,15 @@ void bind_motion(py::module_& m) {
   bind_doctor(m);
 
   py::class_<Reflexes>(m, "Reflexes", "Steps for a standing robot that was pushed.")
-      .def_readonly("motion", &Reflexes::motion);
+      .def_property_readonly("count", [](const Reflexes& r) { return r.entries.size(); });
+  m.def("stage_commands", &stage_commands, "settings"_a, "preset"_a,
+        "Settings narrowed to a preset of CommandSampler.");
   m.def("make_reflexes", &make_reflexes, "robot"_a, "settings"_a, "workers"_a, Release());
   py::class_<MotionPool, std::shared_ptr<MotionPool>>(m, "MotionPool",
                                                       "Reference motion ready for environments.")
-      .def(py::init<const Robot&, const Trajectories&, Workers&, const Reflexes&>(), "robot"_a,
-           "motion"_a, "workers"_a, "reflexes"_a = Reflexes(), Release())
+      .def(py::init<const Robot&, const Trajectories&, Workers&>(), "robot"_a, "motion"_a,
+           "workers"_a, Release())
+      .def("set_reflexes", &MotionPool::set_reflexes, "reflexes"_a)
       .def_property_readonly("streams", &MotionPool::streams)
       .def_property_readonly("lengths", [](const MotionPool& pool) {
         std::vector<int> lengths;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/simulate.h"
+#include "motion/reflex.h"
 
 namespace twist {
 namespace {
@@ -484,6 +485,7 @@ void Env::reset(int env, int worker) {
   int stream = env, frame = episode.frame;
   if (pool_->live()) {
     // the motion goes on
+    if (episode.home_stream >= 0) frame = episode.home_frame;
     if (!pool_->knows(env, frame)) frame = pool_->start(env);
   } else {
     // a trajectory and a frame that leaves some motion to track
@@ -535,7 +537,7 @@ void Env::place(int env, int worker, Random& random) {
 
 void Env::reset_standing(int env, int worker, int stream, const Randomisation& given) {
   episodes_[env].difficulty = difficulty_;
-  const int frame = pool_->live() ? episodes_[env].frame : 0;
+  const int frame = pool_->live() ? pool_->start(env) : 0;
   Random random = begin(env, stream, frame, Purpose::kEvaluation);
   episodes_[env].random = given;
   mjData* d = scratch_[worker].data.get();

@@ -21,8 +21,8 @@ struct EvaluationSettings {
   std::string collision = "full";
   double friction = 0.8;
   std::vector<double> vx = {-0.5, 0, 0.5, 1.0};
-  std::vector<double> vy = {0, 0.3};
-  std::vector<double> wz = {0, 0.8};
+  std::vector<double> vy = {-0.3, 0, 0.3};
+  std::vector<double> wz = {-0.8, 0, 0.8};
 
   template <class V>
   void visit(V&& field) {

@@ -44,6 +44,15 @@ constexpr Preset kPresets[] = {
 };
 constexpr const char* kMixed = "mixed";  // everything in the ranges of the sampler
 
+// the part of a preset that is supported
+CommandSet find_preset(const std::string& name, const CommandSet& supported) {
+  for (const Preset& preset : kPresets) {
+    if (name == preset.name)
+      return intersect("preset '" + name + "'", {preset.vx, preset.vy, preset.wz}, supported);
+  }
+  fail("there is no preset '", name, "'; there are ", join(CommandSampler::presets()));
+}
+
 Command draw_in(const CommandSet& set, Random& random) {
   const double vx = random.uniform(set.vx[0], set.vx[1]);
   const double vy = random.uniform(set.vy[0], set.vy[1]);
@@ -300,13 +309,16 @@ std::vector<std::string> CommandSampler::presets() {
 }
 
 CommandSet CommandSampler::preset_set(const std::string& name) const {
-  if (name == kMixed) return ranges_;
-  for (const Preset& preset : kPresets) {
-    if (name == preset.name) {
-      return intersect("preset '" + name + "'", {preset.vx, preset.vy, preset.wz}, supported_);
-    }
-  }
-  fail("there is no preset '", name, "'; there are ", join(presets()));
+  return name == kMixed ? ranges_ : find_preset(name, supported_);
+}
+
+CommandSettings stage_commands(const CommandSettings& settings, const std::string& preset) {
+  const CommandSet set = find_preset(preset, CommandSet(settings));
+  CommandSettings stage = settings;
+  stage.vx.assign(set.vx.begin(), set.vx.end());
+  stage.vy.assign(set.vy.begin(), set.vy.end());
+  stage.wz.assign(set.wz.begin(), set.wz.end());
+  return stage;
 }
 
 CommandSet CommandSampler::curriculum_set(double difficulty) const {

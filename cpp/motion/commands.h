@@ -72,6 +72,10 @@ struct CommandSet {
 /// `who` and both intervals.
 CommandSet intersect(const std::string& who, const CommandSet& wished, const CommandSet& supported);
 
+/// `settings` narrowed to a preset of `CommandSampler`, such as "stage1_basic", as far as it is
+/// walked. Throws UserError for a preset that there is not.
+CommandSettings stage_commands(const CommandSettings& settings, const std::string& preset);
+
 /// Draws velocity commands. Every command lies in the supported set.
 ///
 /// Command number i since construction is a pure function of the seed, of i and of how it is drawn,

@@ -24,11 +24,11 @@ class LiveMotion {
   /// Targets (streams) from now on.
   void set_commands(std::span<const Command> targets);
 
-  /// Makes `frames` more frames of every stream, at most `ahead` at once. Environments must have
-  /// been stepped as often as frames were made.
+  /// Makes `frames` more frames of every stream. An environment that is stepped must lag by `ahead`
+  /// frames at most; another begins at the present frame when it is reset.
   void advance(int frames);
 
-  std::shared_ptr<const MotionPool> pool() const { return pool_; }
+  std::shared_ptr<MotionPool> pool() const { return pool_; }
 
  private:
   void draw(int stream);

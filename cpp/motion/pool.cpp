@@ -8,19 +8,15 @@
 
 namespace twist {
 
-MotionPool::MotionPool(const Robot& robot, const Trajectories& given, Workers& workers,
-                       const Reflexes& reflexes)
-    : streams_(given.streams),
-      layout_{given.joints},
+MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers)
+    : streams_(motion.streams),
+      frames_(motion.frames),
+      layout_{motion.joints},
       key_bodies_(static_cast<int>(robot.key_bodies.size())),
-      reflexes_(reflexes.entries) {
-  Trajectories motion = given;
-  if (!reflexes_.empty()) motion.append(reflexes.motion);
-  frames_ = motion.frames;
-  stride_ = layout_.width() + 3 + layout_.joints + 6 + 3 * key_bodies_;
-  lengths_ = motion.lengths;
-  weights_.assign(motion.weights.begin(), motion.weights.begin() + streams_);
-  rows_.resize(std::size_t(motion.streams) * frames_ * stride_);
+      stride_(layout_.width() + 3 + layout_.joints + 6 + 3 * key_bodies_),
+      lengths_(motion.lengths),
+      weights_(motion.weights),
+      rows_(std::size_t(motion.streams) * motion.frames * stride_) {
   if (motion.joints != robot.num_joints()) {
     fail("the motion has ", motion.joints, " joints but robot '", robot.settings().name, "' has ",
          robot.num_joints());
@@ -30,7 +26,7 @@ MotionPool::MotionPool(const Robot& robot, const Trajectories& given, Workers& w
   std::vector<std::unique_ptr<ReferenceDynamics>> dynamics(workers.count());
   for (auto& d : dynamics) d = std::make_unique<ReferenceDynamics>(robot);
 
-  workers.run(motion.streams, [&](int stream, int worker) {
+  workers.run(streams_, [&](int stream, int worker) {
     ReferenceDynamics& d = *dynamics[worker];
     const int length = lengths_[stream];
     if (length < 3 || length > frames_)

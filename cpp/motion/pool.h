@@ -1,12 +1,12 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "base/robot.h"
 #include "motion/dynamics.h"
 #include "motion/reference.h"
-#include "motion/reflex.h"
 
 namespace twist {
 
@@ -21,6 +21,21 @@ struct ReferenceView {
   const float* key_bodies;  // (key bodies, 3) relative to the pelvis, heading frame
 };
 
+class MotionPool;
+
+/// A motion that brings a standing robot that was pushed back to standing: it begins in the middle
+/// of a walk, at the moment when one foot lifts off, and stops.
+struct Reflex {
+  Vec2 velocity;  ///< of the walk at the beginning, heading frame, m/s
+  int foot = 0;   ///< the foot that steps first: 0 left, 1 right
+};
+
+/// All reflexes: entry i is stream i of the pool.
+struct Reflexes {
+  std::vector<Reflex> entries;
+  std::shared_ptr<const MotionPool> pool;
+};
+
 /// Reference motion made ready for environments: many trajectories whose frames carry, beside the
 /// motion, the feed-forward torques and body positions. Reads are pure functions of (stream,
 /// integer frame); nothing is computed while environments step. Whoever made the motion is
@@ -32,16 +47,17 @@ struct ReferenceView {
 class MotionPool {
  public:
   /// Computes torques and body positions on all workers. Throws UserError on non-finite motion or a
-  /// wrong number of joints. The streams of `reflexes`, if given, follow those of `motion`.
-  MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers,
-             const Reflexes& reflexes = {});
+  /// wrong number of joints.
+  MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers);
 
   /// A live pool: a window of `frames` frames, none of them known yet.
   MotionPool(const Robot& robot, int streams, int frames);
 
+  /// Gives the pool reflexes: entry i becomes stream streams() + i.
+  void set_reflexes(Reflexes reflexes) { reflexes_ = std::move(reflexes); }
+  const std::vector<Reflex>& reflexes() const { return reflexes_.entries; }
+
   int streams() const { return streams_; }  ///< without reflexes
-  /// Entry i is stream streams() + i.
-  const std::vector<Reflex>& reflexes() const { return reflexes_; }
   bool live() const { return live_; }
   FrameLayout layout() const { return layout_; }
 
@@ -49,12 +65,15 @@ class MotionPool {
   bool stands(int stream, int frame) const;
 
   /// The first frame that is not known (yet).
-  int length(int stream) const { return lengths_[stream]; }
+  int length(int stream) const {
+    return stream < streams_ ? lengths_[stream] : reflexes_.pool->length(stream - streams_);
+  }
   /// How often to draw from a stream, relatively.
   const std::vector<double>& weights() const { return weights_; }  // (streams)
 
   /// `frame` in [0, length(stream)), or in a live pool one of the last that are known.
   ReferenceView at(int stream, int frame) const {
+    if (stream >= streams_) return reflexes_.pool->at(stream - streams_, frame);
     const float* row = rows_.data() + offset(stream, frame);
     const float* command = row + layout_.width();
     const float* feet = command + 3 + layout_.joints;
@@ -63,7 +82,8 @@ class MotionPool {
 
   /// Whether `at(stream, frame)` can be read.
   bool knows(int stream, int frame) const {
-    return frame >= lengths_[stream] - frames_ && frame < lengths_[stream];
+    const bool kept = stream >= streams_ || frame >= lengths_[stream] - frames_;
+    return frame >= 0 && kept && frame < length(stream);
   }
 
   /// Where an environment begins in a live pool: half of the window lies ahead.
@@ -84,7 +104,7 @@ class MotionPool {
   int key_bodies_, stride_;
   std::vector<int> lengths_;     // (streams)
   std::vector<double> weights_;  // (streams)
-  std::vector<Reflex> reflexes_;
+  Reflexes reflexes_;
   std::vector<float> rows_;  // (streams, frames, stride)
 };
 

@@ -49,13 +49,13 @@ Reflexes make_reflexes(const Robot& robot, const GaitSettings& settings, Workers
     }
   }
   const Trajectories walks = generate_balanced(robot, library, plan, workers);
-  reflexes.motion = Trajectories(plan.streams, kStop, walks.joints);
+  Trajectories motion(plan.streams, kStop, walks.joints);
   for (int i = 0; i < plan.streams; ++i) {
-    std::copy_n(walks.row(i, begins[i]), std::size_t(kStop) * walks.width(),
-                reflexes.motion.row(i, 0));
-    std::copy_n(walks.command(i, begins[i]), std::size_t(kStop) * 3, reflexes.motion.command(i, 0));
-    std::copy_n(walks.target(i, begins[i]), std::size_t(kStop) * 3, reflexes.motion.target(i, 0));
+    std::copy_n(walks.row(i, begins[i]), std::size_t(kStop) * walks.width(), motion.row(i, 0));
+    std::copy_n(walks.command(i, begins[i]), std::size_t(kStop) * 3, motion.command(i, 0));
+    std::copy_n(walks.target(i, begins[i]), std::size_t(kStop) * 3, motion.target(i, 0));
   }
+  reflexes.pool = std::make_shared<MotionPool>(robot, motion, workers);
   return reflexes;
 }
 

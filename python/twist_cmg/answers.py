@@ -1,6 +1,7 @@
 """The answer of a command as JSON: `--json FILE`, or `-` for standard output."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,18 @@ def check_json_place(where: str | None) -> None:
 def write_json(where: str | None, answer: dict[str, Any]) -> None:
     """Writes the answer to a file, or as one line to standard output for "-"."""
     if where == "-":
-        json_line(json.dumps(answer))
+        json_line(json.dumps(tidy(answer)))
     elif where is not None:
-        _write(Path(where), json.dumps(answer, indent=2) + "\n")
+        _write(Path(where), json.dumps(tidy(answer), indent=2) + "\n")
+
+
+def tidy(answer: Any) -> Any:
+    """The same for JSON: numbers that are not known are null."""
+    if isinstance(answer, dict):
+        return {key: tidy(value) for key, value in answer.items()}
+    if isinstance(answer, (list, tuple)):
+        return [tidy(value) for value in answer]
+    return None if isinstance(answer, float) and not math.isfinite(answer) else answer
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,25 +13,21 @@ from . import _C
 from .answers import check_json_place, write_json
 from .checkpoints import load_checkpoint, state_hash
 from .cli import SUCCESS, Parser, positive, run_command
-from .cmg_exam import Exam, exam_table, examine
+from .cmg_exam import Exam, examine
+from .cmg_exam import exam_table as cmg_table
 from .config import config_from_dict, load_robot, parse_override
-from .evaluation import (
-    Policy,
-    evaluate,
-    evaluation_table,
-    kick,
-    kick_table,
-    load_policy,
-    motion_for,
-    report,
-)
+from .evaluation import Policy, load_policy, motion_for, report
+from .exam_tables import exam_table
+from .exams import EXAMS
 from .fields import apply, nest
 from .progress import make_console
 from .references import find_cmg, load_cmg
+from .trials import Subject
 
+_EPISODES = 32  # of each figure
 _EXAMPLES = """\
   python -m twist_cmg.evaluate policy runs/teacher-20260101-1
-  python -m twist_cmg.evaluate policy teacher --episodes 32 --json cells.json
+  python -m twist_cmg.evaluate policy teacher --exams grid,kicks --json cells.json
   python -m twist_cmg.evaluate cmg --json cells.json
   python -m twist_cmg.evaluate cmg runs/cmg-20260101-1 --seconds 20
   python -m twist_cmg.evaluate policy runs/mine "evaluation.vx=[0.5, 1, 1.5]" --json -"""
@@ -51,16 +47,16 @@ def _policy(options: argparse.Namespace) -> None:
     policy = load_policy(options.model)
     for text in options.overrides:
         apply(policy.config, nest(*parse_override(text)))
-    flags = {"evaluation.episodes": options.episodes, "train.threads": options.threads}
-    flags |= {"train.seed": options.seed, "evaluation.seconds": options.seconds}
+    flags = {"train.threads": options.threads, "train.seed": options.seed}
+    flags |= {"evaluation.seconds": options.seconds}
     for key, value in flags.items():
         if value is not None:
             apply(policy.config, nest(key, value))
-    _evaluate(policy, options.model, options.kicks, options.json)
+    _evaluate(policy, options)
 
 
 def _cmg(options: argparse.Namespace) -> None:
-    if options.overrides or options.episodes or options.seed is not None:
+    if options.overrides or options.episodes or options.exams or options.seed is not None:
         raise ValueError("evaluate cmg knows --seconds, --threads and --json, and no settings")
     seconds = 60.0 if options.seconds is None else options.seconds
     if seconds < 10:
@@ -73,27 +69,35 @@ def _cmg(options: argparse.Namespace) -> None:
     robot = load_robot(config.robot)
     exam = Exam(robot, config.commands, _C.Workers(options.threads or 0), seconds)
     answer = examine(exam, _C.CmgGenerator(load_cmg(file, robot)), console.print)
-    console.print(exam_table(answer, f"{name}: {seconds:g} s roll-outs"))
+    console.print(cmg_table(answer, f"{name}: {seconds:g} s roll-outs"))
     console.print("changing commands:", answer["changes"])
     console.print(f"outside the set that is walked: {len(answer['skipped'])} commands")
     write_json(options.json, {"cmg": name, "checkpoint": str(file), **answer})
 
 
-def _evaluate(policy: Policy, name: str, kicks: bool, json_file: str | None) -> None:
-    console = make_console(json=json_file == "-")
-    config = policy.config
-    motion = motion_for(policy, _C.Workers(config.train.threads))
-    cells = evaluate(motion, policy.checkpoint.policy)
-    title = f"{name}: {config.evaluation.episodes} episodes of {config.evaluation.seconds:g} s"
-    console.print(evaluation_table(cells, title))
-    answer = report(name, config, policy.checkpoint, cells)
-    if kicks:
-        answer["kicks"] = kick(motion, policy.checkpoint.policy)
-        console.print(kick_table(answer["kicks"]))
+def _evaluate(policy: Policy, options: argparse.Namespace) -> None:
+    console = make_console(json=options.json == "-")
+    _C.choose_matmul_backend()
+    motion = motion_for(policy, _C.Workers(policy.config.train.threads))
+    subject = Subject(motion, policy.checkpoint.policy)
+    answer = report(options.model, policy.config, policy.checkpoint)
+    for name in options.exams or EXAMS:
+        answer[name] = EXAMS[name](subject, options.episodes or _EPISODES)
+        console.print(exam_table(name, answer[name]))
     answer["checkpoint"] = str(policy.file)
     tensors = {n: v for n, v in policy.checkpoint.policy.items() if isinstance(v, torch.Tensor)}
     answer["policy_hash"] = state_hash(tensors)
-    write_json(json_file, answer)
+    write_json(options.json, answer)
+
+
+def _exam_list(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in EXAMS:
+            raise argparse.ArgumentTypeError(
+                f"there is no exam {name!r}; there are {', '.join(EXAMS)}"
+            )
+    return names
 
 
 def _parser() -> Parser:
@@ -113,10 +117,17 @@ def _parser() -> Parser:
         help="settings, such as evaluation.vx",
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="length of a roll-out")
-    parser.add_argument("--episodes", type=positive, metavar="N", help="episodes a command")
+    parser.add_argument(
+        "--exams",
+        type=_exam_list,
+        metavar="A,B",
+        help=f"of a policy, some of {','.join(EXAMS)}; default: all",
+    )
+    parser.add_argument(
+        "--episodes", type=positive, metavar="N", help=f"of each figure (default {_EPISODES})"
+    )
     parser.add_argument("--threads", type=positive, metavar="N", help="default: as in the run")
     parser.add_argument("--seed", type=int, metavar="N", help="default: as in the run")
-    parser.add_argument("--kicks", action="store_true", help="kick the robot too")
     parser.add_argument("--json", metavar="FILE", help="write the cells there (-: standard output)")
     return parser
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from . import _C, paths
@@ -15,6 +16,7 @@ from .fields import Section
 from .motion_set import is_set, open_set
 from .motion_sources import find_sources
 from .runs import RunFolder
+from .schema import MAX_SEED
 from .seed_cmg import from_seed, is_seed_layout, read_seed_file
 
 CMG_COPY = "cmg.pt"  # the CMG of a run, beside its configuration
@@ -32,25 +34,59 @@ class Motion:
     workers: _C.Workers
     cmg_file: Path | None = None
 
-    def training_pool(self, note: Callable[[str], None]) -> _C.MotionPool:
-        """The motion that the teacher learns to follow; remarks about clips go to `note`."""
+    def training_pool(self, note: Callable[[str], None], generation: int = 0) -> _C.MotionPool:
+        """The motion that the teacher learns to follow; remarks about clips go to `note`.
+
+        Generation 0 is the first; with `reference.refresh` others follow, each its own.
+        """
         reference = self.config.reference
         if reference.source == "clips":
-            made = clip_motion(self.robot, reference.clips, note)
-        else:
-            made = self._generate(reference.source, self._random_plan())
-        return _C.MotionPool(self.robot, made, self.workers)
+            return self._pool(clip_motion(self.robot, reference.clips, note))
+        commands, stages = self.config.commands, reference.stages
+        if generation < len(stages):
+            commands = _C.stage_commands(commands, stages[generation])
+        seed = reference.seed + generation
+        plan = _C.random_plan(commands, reference.streams, reference.frames, seed)
+        return self._pool(self._generate(evaluation_source(self.config), plan))
+
+    def exam_pool(self) -> _C.MotionPool:
+        """The motion of the learning curve: the same all through a training."""
+        reference = self.config.reference
+        if reference.source == "clips":
+            return self._pool(clip_motion(self.robot, reference.clips, lambda _: None))
+        plan = _C.random_plan(self.config.commands, 64, reference.frames, reference.seed + MAX_SEED)
+        return self.planned_pool(plan)
 
     def command_pool(self, commands: Sequence[Command], frames: int) -> _C.MotionPool:
         """Constant commands, one a stream, made by the generator that the evaluation follows."""
-        made = self._generate(evaluation_source(self.config), _plan(commands, frames))
-        return _C.MotionPool(self.robot, made, self.workers)
+        return self.planned_pool(_C.constant_plan(list(commands), frames))
 
-    def live(self, streams: int) -> "_C.LiveMotion":
-        """Motion that is made while it is followed, so that commands may change at any time."""
+    def planned_pool(self, plan: _C.CommandPlan) -> _C.MotionPool:
+        """Commands over time, made by the generator that the evaluation follows."""
+        return self._pool(self._generate(evaluation_source(self.config), plan))
+
+    def live(self, streams: int, ahead: int | None = None) -> _C.LiveMotion:
+        """Motion that is made while it is followed, so that commands may change at any time.
+
+        It runs `ahead` frames before the robots; by default as far as the policy looks.
+        """
         cmg = evaluation_source(self.config) == "cmg"
         generator = self._cmg() if cmg else _C.GaitLibrary(self.robot, self.config.gait)
-        return _C.LiveMotion(self.robot, generator, streams, self.workers)
+        far = self.config.env.lookahead + 2 if ahead is None else ahead
+        live = _C.LiveMotion(self.robot, generator, streams, far, self.workers)
+        if self.config.reference.reflexes:
+            live.pool.set_reflexes(self._reflexes)
+        return live
+
+    def _pool(self, made: _C.Trajectories) -> _C.MotionPool:
+        pool = _C.MotionPool(self.robot, made, self.workers)
+        if self.config.reference.reflexes:
+            pool.set_reflexes(self._reflexes)
+        return pool
+
+    @cached_property
+    def _reflexes(self) -> _C.Reflexes:
+        return _C.make_reflexes(self.robot, self.config.gait, self.workers)
 
     def _generate(self, source: str, plan: _C.CommandPlan) -> _C.Trajectories:
         if source == "cmg":
@@ -61,12 +97,6 @@ class Motion:
         file = self.cmg_file or find_cmg(self.config.reference.cmg)
         return _C.CmgGenerator(load_cmg(file, self.robot))
 
-    def _random_plan(self) -> _C.CommandPlan:
-        reference = self.config.reference
-        return _C.random_plan(
-            self.config.commands, reference.streams, reference.frames, reference.seed
-        )
-
 
 def gait_motion(
     robot: _C.Robot, settings: _C.GaitSettings, plan: _C.CommandPlan, workers: _C.Workers
@@ -76,16 +106,16 @@ def gait_motion(
 
 
 def evaluation_source(config: Section) -> str:
-    """The generator that the evaluation follows; recorded clips cannot be told a command."""
+    """The generator, gait or cmg, that the evaluation follows; clips cannot be told a command."""
     reference = config.reference
     if reference.evaluate != "auto":
         return reference.evaluate
-    return "gait" if reference.source == "clips" else reference.source
+    return "cmg" if reference.source.startswith("cmg") else "gait"
 
 
 def needs_cmg(config: Section) -> bool:
     """Whether training or evaluation uses a CMG."""
-    return "cmg" in (config.reference.source, evaluation_source(config))
+    return config.reference.source.startswith("cmg") or evaluation_source(config) == "cmg"
 
 
 def find_cmg(name: str) -> Path:
@@ -181,10 +211,6 @@ def mixed_motion(parts: Sequence[tuple[_C.Trajectories, float]]) -> _C.Trajector
 def command_grid(settings: Section | _C.EvaluationSettings) -> list[Command]:
     """Every combination of the velocities of an evaluation section."""
     return list(itertools.product(settings.vx, settings.vy, settings.wz))
-
-
-def _plan(commands: Sequence[Command], frames: int) -> _C.CommandPlan:
-    return _C.constant_plan(list(commands), frames)
 
 
 def _digest(file: Path) -> str:

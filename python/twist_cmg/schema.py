@@ -14,7 +14,7 @@ def teacher_schema() -> Section:
         _part("env", _C.EnvSettings(), "the simulated environment"),
         _part("ppo", _C.PpoSettings(), "the learner"),
         _part("train", Section(*_teacher_run()), "the run"),
-        _part("evaluation", _C.EvaluationSettings(), "the command grid at the end"),
+        _part("evaluation", _C.EvaluationSettings(), "the command grid"),
     )
 
 
@@ -33,6 +33,8 @@ def cmg_schema() -> Section:
     )
 
 
+# the gait library and a CMG ahead of time, a CMG while the robots walk, recorded motion
+REFERENCE_SOURCES = ("gait", "cmg_pool", "cmg_online", "clips")
 SCHEMAS = {"teacher": teacher_schema, "cmg": cmg_schema}
 MAX_SEED = 2**31 - 1
 
@@ -67,9 +69,15 @@ def _cmg_data() -> Section:
 def _reference() -> Section:
     cmg = Field("cmg", "str", "shipped", "'shipped', or the path of a trained CMG or its run")
     grid = ("auto", "gait", "cmg")
-    doc = "what the evaluation follows; auto: the source, or gait for clips"
+    doc = "what the evaluation follows; auto: the source's generator, gait for clips"
     evaluate = Field("evaluate", "str", "auto", doc, choices=grid)
-    return _motion("gait", ("gait", "cmg", "clips"), cmg, evaluate)
+    doc = "iterations after which gait and cmg_pool make new motion; 0: never"
+    refresh = Field("refresh", "int", 0, doc, 0, 10_000_000)
+    doc = "command presets that are walked one after the other (refresh iterations each) at first"
+    stages = Field("stages", "list[str]", [], doc, single=True)
+    doc = "a standing robot that is pushed gets a reference that steps"
+    reflexes = Field("reflexes", "bool", True, doc)
+    return _motion("gait", REFERENCE_SOURCES, cmg, evaluate, refresh, stages, reflexes)
 
 
 def _teacher_run() -> list[Field]:

@@ -7,21 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from . import _C
+from .answers import tidy
 from .checkpoints import Checkpoint, check_contract, save_checkpoint
 from .cli import FAILED, SUCCESS
 from .config import robot_settings
-from .evaluation import (
-    MEASURES,
-    Cell,
-    evaluate,
-    evaluation_table,
-    known,
-    load_policy,
-    report,
-    summary,
-    track,
-)
-from .fields import to_dict
+from .evaluation import curve_point, curve_row, load_policy, report, track
+from .exam_tables import grid_table
+from .exams import exam_grid, summary
+from .fields import Section, to_dict
 from .film import render_film
 from .loop import Loop, Metrics
 from .progress import Progress
@@ -29,6 +22,7 @@ from .references import Motion, keep_sources, kept_sources
 from .runs import LAST, RunFolder
 from .session import Request, Session, total_iterations
 from .tour import make_tour, record, verdict
+from .trials import Cell, Subject
 from .walker import Walker
 
 _FILM_S = 14  # stands, walks, walks fast, turns
@@ -54,10 +48,11 @@ def train_teacher(request: Request) -> int:
     return SUCCESS
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Teacher:
     motion: Motion
-    pool: _C.MotionPool
+    live: _C.LiveMotion | None  # with reference.source = cmg_online
+    env: _C.Env
     ppo: _C.Ppo
 
 
@@ -67,8 +62,14 @@ def _build(session: Session) -> _Teacher:
     cmg_file = kept_sources(folder, config) if folder is not None else None
     motion = Motion(session.robot, config, session.workers, cmg_file)
     session.say(f"making reference motion ({config.reference.source})")
-    pool = motion.training_pool(session.say)
-    train = config.train
+    train, done = config.train, session.resumed.iteration if session.resumed else 0
+    live = None
+    if config.reference.source == "cmg_online":
+        live = motion.live(train.envs, config.ppo.horizon + config.env.lookahead + 2)
+        live.draw_commands(config.commands, train.seed + done)
+        pool = live.pool
+    else:
+        pool = motion.training_pool(session.say, _generation(config, max(0, done - 1)))
     env = _C.Env(session.robot, config.env, pool, train.envs, session.workers, train.seed)
     ppo = _C.Ppo(env, config.ppo, train.seed, train.device)
     if session.resumed is not None:
@@ -77,13 +78,28 @@ def _build(session: Session) -> _Teacher:
         start = load_policy(train.start).checkpoint
         check_contract(start, _C.contract(session.robot))
         ppo.warm_start(start.policy)
-    return _Teacher(motion, pool, ppo)
+    return _Teacher(motion, live, env, ppo)
+
+
+def _generation(config: Section, iteration: int) -> int:
+    """Which motion an iteration learns from: the first, or one made later."""
+    refresh = config.reference.refresh
+    return iteration // refresh if refresh else 0
 
 
 def _iterate(session: Session, teacher: _Teacher, run: RunFolder) -> tuple[bool, Loop]:
     config, ppo = session.config, teacher.ppo
     done = session.resumed.iteration if session.resumed else 0
     steps = session.resumed.env_steps if session.resumed else 0
+    exam_pool = teacher.motion.exam_pool()
+
+    def step() -> Metrics:
+        generation = _generation(config, loop.iteration)
+        if teacher.live and loop.iteration > done:
+            teacher.live.advance(config.ppo.horizon)
+        elif not teacher.live and generation > _generation(config, max(0, loop.iteration - 1)):
+            teacher.env.set_pool(teacher.motion.training_pool(session.say, generation))
+        return ppo.iterate()
 
     def snapshot(iteration: int, metrics: Metrics) -> Checkpoint:
         env_steps = int(metrics.get("env_steps", steps))
@@ -92,12 +108,11 @@ def _iterate(session: Session, teacher: _Teacher, run: RunFolder) -> tuple[bool,
         return Checkpoint("teacher", to_dict(config), iteration, env_steps, state, policy, contract)
 
     def measure() -> Metrics:
-        cell = track(teacher.motion, teacher.pool, ppo.policy_state())
-        return {f"{name}_10s": cell[name] for name in MEASURES}
+        return curve_point(track(teacher.motion, exam_pool, ppo.policy_state()))
 
     total = total_iterations(config)
     with Progress(session.console, "teacher", total, done) as progress:
-        loop = Loop(run, config.train, total, progress, ppo.iterate, snapshot, measure, done)
+        loop = Loop(run, config.train, total, progress, step, snapshot, measure, done)
         return loop.iterate(), loop
 
 
@@ -105,15 +120,17 @@ def _measure(session: Session, teacher: _Teacher, run: RunFolder, loop: Loop) ->
     """The final evaluation: table, evaluation.json, last row of the learning curve, policy.pt."""
     session.say("evaluating on the command grid")
     checkpoint = run.last("teacher")
-    cells = evaluate(teacher.motion, checkpoint.policy)
-    run.log("evaluation", loop.iteration, known(summary(cells)))
-    answer = report(str(run.path), session.config, checkpoint, cells)
-    run.write("evaluation.json", json.dumps(answer, indent=2) + "\n")
+    subject = Subject(teacher.motion, checkpoint.policy)
+    grid = exam_grid(subject, session.config.evaluation.episodes)
+    cells = grid["cells"]
+    run.log("evaluation", loop.iteration, curve_row(cells))
+    answer = report(str(run.path), session.config, checkpoint) | {"grid": grid}
+    run.write("evaluation.json", json.dumps(tidy(answer), indent=2) + "\n")
     checkpoint.state = {}
     save_checkpoint(checkpoint, run.path / "policy.pt")
     seconds = session.config.evaluation.seconds
     title = f"{cells[0]['episodes']:.0f} episodes of {seconds:g} s for each command"
-    session.console.print(evaluation_table(cells, title))
+    session.console.print(grid_table(cells, title))
     return cells
 
 

@@ -21,7 +21,7 @@ _MEAN_FRAMES = FRAMES_PER_S // 2  # over which a velocity is told: it swings wit
 class Walker:
     """One robot in the physics of the evaluation; `command` may change before every step."""
 
-    def __init__(self, live: "_C.LiveMotion", env: _C.Env, policy: "_C.Policy") -> None:
+    def __init__(self, live: _C.LiveMotion, env: _C.Env, policy: _C.Policy) -> None:
         self._live, self._env, self._policy = live, env, policy
         self._recent: deque[NDArray[np.float64]] = deque(maxlen=_MEAN_FRAMES)
         self._kicks = 0
@@ -32,7 +32,7 @@ class Walker:
         """A robot moved by the state dict of a policy."""
         config = motion.config
         live = motion.live(streams=1)
-        settings = config.evaluation.environment(config.env)
+        settings = _C.evaluation_environment(config.evaluation, config.env)
         env = _C.Env(motion.robot, settings, live.pool, 1, motion.workers, config.train.seed)
         width = env.observation.shape[1]
         return cls(live, env, _C.Policy(dict(policy), width, motion.robot.num_actions))
