@@ -127,7 +127,9 @@ void Env::step(int env, int worker, const float* action) {
   const int num_actions = robot_->num_actions();
   float* last = actions_.data() + std::size_t(env) * num_actions;
   StopWatch watch(scratch.profile, profiling);
-  if (!pool_->knows(episode.stream, episode.frame))
+  const bool away = episode.home_stream >= 0;
+  if (!pool_->knows(away ? episode.home_stream : episode.stream,
+                    away ? episode.home_frame : episode.frame))
     fail("the live motion of environment ", env, " must be advanced before it is stepped");
 
   // act
@@ -172,10 +174,10 @@ void Env::step(int env, int worker, const float* action) {
   ++sums.causes[static_cast<int>(cause[env])];
   sums.episode_steps += episode.steps;
   if (cause[env] != Cause::kTimeOut && !pool_->live()) {
-    const bool away = episode.home_stream >= 0;
-    const int stream = away ? episode.home_stream : episode.stream;
+    const bool left = episode.home_stream >= 0;
+    const int stream = left ? episode.home_stream : episode.stream;
     starts_->add_failure(
-        stream, std::min(away ? episode.home_frame : episode.frame, pool_->length(stream) - 1));
+        stream, std::min(left ? episode.home_frame : episode.frame, pool_->length(stream) - 1));
   }
   const std::size_t row = std::size_t(env) * layout_.width();
   std::copy_n(&observation[row], layout_.width(), &final_observation[row]);
@@ -254,28 +256,91 @@ void Env::push_sometimes(int env) {
   episode.next_push = episode.steps + std::max(1, static_cast<int>(wait / kControlStep));
 }
 
-// the next frame; after a reflex the motion goes on where it would have been
-void Env::move_on(Episode& e) const {
+// the next frame; after a reflex that stopped the motion goes on where it would have been
+void Env::move_on(Episode& e) {
   ++e.steps;
-  ++e.frame;
-  if (e.home_stream < 0) return;
-  e.home_frame = std::min(e.home_frame + 1, pool_->length(e.home_stream) - 1);
-  if (e.frame < pool_->length(e.stream) - 1) return;
+  const auto next = [&](int stream, int frame) {
+    return pool_->live() ? frame + 1 : std::min(frame + 1, pool_->length(stream) - 1);
+  };
+  if (e.home_stream < 0) {
+    e.frame = next(e.stream, e.frame);
+    return;
+  }
+  e.home_frame = next(e.home_stream, e.home_frame);
+  if (++e.frame < pool_->length(e.stream) - 1) return;
+  if (pool_->stands(e.home_stream, e.home_frame)) {
+    go_home(e, e.home_frame);
+  } else {
+    const Vec2 velocity = planned_velocity(e.home_stream, e.home_frame);
+    begin_reflex(e, towards(Vec2::Zero(), velocity), {0, 0}, false);
+  }
+}
+
+void Env::go_home(Episode& e, int frame) {
   e.stream = e.home_stream;
-  e.frame = e.home_frame;
+  e.frame = frame;
   e.home_stream = -1;
 }
 
-// a standing robot that was pushed gets a reference that steps
+// from a velocity to another, at most one step's change
+Vec2 Env::towards(const Vec2& from, const Vec2& to) const {
+  const double distance = (to - from).norm(), step = settings_.reflex.step;
+  return distance <= step ? to : Vec2(from + step / distance * (to - from));
+}
+
+Vec2 Env::planned_velocity(int stream, int frame) const {
+  const float* velocity = pool_->at(stream, frame).frame + frame_layout_.lin_vel();
+  return Vec2(velocity[0], velocity[1]);
+}
+
+// a robot that was pushed gets a reference that steps as the robot moves
 void Env::react(int env, const Scratch& scratch) {
   Episode& e = episodes_[env];
-  if (pool_->reflexes().empty() || e.home_stream >= 0) return;
+  if (pool_->reflexes().empty()) return;
   const Vec2 velocity = scratch.body.lin_vel.head<2>();
-  if (velocity.norm() < settings_.reflex.speed || !pool_->stands(e.stream, e.frame)) return;
-  e.home_stream = e.stream;
-  e.home_frame = e.frame;
-  e.stream = pool_->streams() + choose_reflex(pool_->reflexes(), velocity);
-  e.frame = 0;
+  if (e.home_stream >= 0) {
+    step_on(e, velocity);
+  } else if (pool_->stands(e.stream, e.frame)) {
+    const Swing outwards{velocity.y() > 0 ? 0 : 1, 0};
+    if (velocity.norm() > settings_.reflex.standing) begin_reflex(e, velocity, outwards, true);
+  } else if ((velocity - planned_velocity(e.stream, e.frame)).norm() > settings_.reflex.walking) {
+    begin_reflex(e, velocity, pool_->swing(e.stream, e.frame), false);
+  }
+}
+
+// In a reflex, every lift-off is a chance to go on with another or to go back.
+void Env::step_on(Episode& e, const Vec2& velocity) {
+  const int foot = pool_->lifts_off(e.stream, e.frame, 0) ? 0 : 1;
+  if (!pool_->lifts_off(e.stream, e.frame, foot)) return;
+  const bool stands = pool_->stands(e.home_stream, e.home_frame);
+  if (stands) {
+    // a reflex that stops does so by itself
+    const bool stops = pool_->reflexes()[e.stream - pool_->streams()].stops;
+    if (velocity.norm() > settings_.reflex.standing || !stops)
+      begin_reflex(e, velocity, {foot, 0}, true);
+    return;
+  }
+  const Vec2 planned = planned_velocity(e.home_stream, e.home_frame);
+  if ((planned - velocity).norm() > settings_.reflex.walking) {
+    begin_reflex(e, towards(velocity, planned), {foot, 0}, false);
+    return;
+  }
+  // back where the same foot lifts off; live motion knows only its present frame
+  if (pool_->live()) return go_home(e, e.home_frame);
+  constexpr int kStride = 45;  // frames
+  const int last = std::min(e.home_frame + kStride, pool_->length(e.home_stream) - 1);
+  for (int frame = e.home_frame; frame <= last; ++frame) {
+    if (pool_->lifts_off(e.home_stream, frame, foot)) return go_home(e, frame);
+  }
+}
+
+void Env::begin_reflex(Episode& e, const Vec2& velocity, const Swing& swing, bool stops) {
+  if (e.home_stream < 0) {
+    e.home_stream = e.stream;
+    e.home_frame = e.frame;
+  }
+  e.stream = pool_->streams() + choose_reflex(pool_->reflexes(), velocity, swing.foot, stops);
+  e.frame = std::max(0, swing.frames);
 }
 
 ReferenceView Env::reference_at(const Episode& episode, int ahead) const {
@@ -336,7 +401,7 @@ void Env::measure(int env, Scratch& scratch) {
     body.key_bodies[i] = heading_from_world * (key_body - Eigen::Map<const Vec3>(d->qpos));
   }
   Vec3& drift = episodes_[env].drift;
-  const float* command = reference_at(episodes_[env], 0).command;
+  const float* command = this->command(env);
   const Vec3 error = Vec3(body.lin_vel.x(), body.lin_vel.y(), body.gyro.z()) -
                      Vec3(command[0], command[1], command[2]);
   if (episodes_[env].steps > 0) drift += kControlStep / kDriftTime * (error - drift);

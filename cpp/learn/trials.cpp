@@ -84,7 +84,8 @@ class Course {
     const float* frame = v.now.frame;
     const Vec3 planned(frame[v.layout.lin_vel()], frame[v.layout.lin_vel() + 1],
                        frame[v.layout.ang_vel() + 2]);
-    const Vec3 command(v.now.command[0], v.now.command[1], v.now.command[2]);
+    const float* asked = env_->command(index_);
+    const Vec3 command(asked[0], asked[1], asked[2]);
     const Vec3 now = velocity();
     command_errors_.add(now - command);
     reference_errors_.add(now - planned);
