@@ -293,6 +293,11 @@ Vec2 Env::planned_velocity(int stream, int frame) const {
   return Vec2(velocity[0], velocity[1]);
 }
 
+bool Env::is_pushed(const Vec2& velocity, const Vec2& planned) const {
+  const ReflexSettings& s = settings_.reflex;
+  return (velocity - planned).norm() > s.walking + s.walking_share * planned.norm();
+}
+
 // a robot that was pushed gets a reference that steps as the robot moves
 void Env::react(int env, const Scratch& scratch) {
   Episode& e = episodes_[env];
@@ -303,7 +308,7 @@ void Env::react(int env, const Scratch& scratch) {
   } else if (pool_->stands(e.stream, e.frame)) {
     const Swing outwards{velocity.y() > 0 ? 0 : 1, 0};
     if (velocity.norm() > settings_.reflex.standing) begin_reflex(e, velocity, outwards, true);
-  } else if ((velocity - planned_velocity(e.stream, e.frame)).norm() > settings_.reflex.walking) {
+  } else if (is_pushed(velocity, planned_velocity(e.stream, e.frame))) {
     begin_reflex(e, velocity, pool_->swing(e.stream, e.frame), false);
   }
 }
@@ -321,7 +326,7 @@ void Env::step_on(Episode& e, const Vec2& velocity) {
     return;
   }
   const Vec2 planned = planned_velocity(e.home_stream, e.home_frame);
-  if ((planned - velocity).norm() > settings_.reflex.walking) {
+  if (is_pushed(velocity, planned)) {
     begin_reflex(e, towards(velocity, planned), {foot, 0}, false);
     return;
   }

@@ -43,9 +43,10 @@ struct ResetSettings {
 /// What the reference does when a robot is pushed: it takes steps that fit the robot's velocity
 /// (motion/reflex.h) until that is near what the motion would have been.
 struct ReflexSettings {
-  double standing = 0.3;  ///< speed of the pelvis, m/s
-  double walking = 0.6;   ///< distance of its velocity from the reference, m/s
-  double step = 0.4;      ///< change of the reference's velocity from step to step, m/s
+  double standing = 0.3;        ///< speed of the pelvis, m/s
+  double walking = 0.3;         ///< distance of a walking one's velocity from the reference, m/s
+  double walking_share = 0.15;  ///< to which this share of the reference's speed is added
+  double step = 0.8;  ///< largest change of the reference's velocity from step to step, m/s
 
   template <class V>
   void visit(V&& field) {
@@ -53,6 +54,8 @@ struct ReflexSettings {
           "speed of a standing robot's pelvis from which the reference takes steps, in m/s");
     field("walking", walking, Valid(0.05, 100),
           "velocity error of a walking robot's pelvis from which the reference gives way, in m/s");
+    field("walking_share", walking_share, Valid(0, 10),
+          "share of the reference's speed that is added to it");
     field("step", step, Valid(0, 100), "by how much it comes back with every step, in m/s");
   }
 };
@@ -243,6 +246,7 @@ class Env {
   void react(int env, const Scratch& scratch);
   void step_on(Episode& episode, const Vec2& velocity);
   void begin_reflex(Episode& episode, const Vec2& velocity, const Swing& swing, bool stops);
+  bool is_pushed(const Vec2& velocity, const Vec2& planned) const;
   Vec2 towards(const Vec2& from, const Vec2& to) const;
   Vec2 planned_velocity(int stream, int frame) const;
   void place(int env, int worker, Random& random);

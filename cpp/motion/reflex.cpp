@@ -1,5 +1,6 @@
 #include "motion/reflex.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -11,7 +12,8 @@ namespace {
 constexpr int kWalk = 150;    // frames after which a walk is steady
 constexpr int kStride = 60;   // frames: longer than a stride
 constexpr int kLength = 150;  // of a reflex in frames: long enough to stop
-constexpr double kForward[] = {-0.5, 0, 0.5, 1.0, 1.4}, kAside[] = {-0.3, 0, 0.3};  // m/s
+constexpr double kForward[] = {-0.9, -0.5, 0, 0.5, 1.0, 1.4};  // m/s
+constexpr double kAside[] = {-0.6, -0.3, 0, 0.3, 0.6};         // m/s, less for fast ones
 constexpr double kCreep = 0.02;  // stepping on the spot is walking very slowly, m/s
 
 // the frame of a steady walk in which a foot lifts off
@@ -27,11 +29,11 @@ int lift_off(const Trajectories& motion, int stream, int foot) {
 }  // namespace
 
 Reflexes make_reflexes(const Robot& robot, const GaitSettings& settings, Workers& workers) {
-  const CommandSettings walked;
   std::vector<Command> commands;
   for (const double vx : kForward) {
+    const double share = std::min(1.0, 1.25 - 0.5 * std::abs(vx));
     for (const double vy : kAside)
-      commands.push_back({vx == 0 && vy == 0 ? kCreep : vx, vy * side_share(walked, vx), 0});
+      commands.push_back({vx == 0 && vy == 0 ? kCreep : vx, share * vy, 0});
   }
   GaitLibrary library(robot, settings);
   const Trajectories steady = generate(library, constant_plan(commands, kWalk + kStride), workers);
