@@ -57,7 +57,7 @@ double joint_error2(const StepView& v, bool legs) {
   return sum / std::max(1, count);
 }
 
-double leg_joints(const StepView& v) { return kernel(joint_error2(v, true), 0.15); }
+double leg_joints(const StepView& v) { return kernel(joint_error2(v, true), 0.2); }
 
 double upper_joints(const StepView& v) { return kernel(joint_error2(v, false), 0.2); }
 
@@ -66,14 +66,14 @@ double foot_position(const StepView& v) {
   for (int side = 0; side < 2; ++side) {
     error2 += 0.5 * (v.body.feet[side] - vector_at(v.now.feet + 3 * side)).squaredNorm();
   }
-  return kernel(error2, 0.09);
+  return kernel(error2, 0.12);
 }
 
 double foot_height(const StepView& v) {
   double error2 = 0;
   for (int side = 0; side < 2; ++side)
     error2 += 0.5 * square(v.body.feet[side].z() - v.now.feet[3 * side + 2]);
-  return kernel(error2, 0.02);
+  return kernel(error2, 0.03);
 }
 
 double contact(const StepView& v) {
@@ -265,14 +265,14 @@ constexpr RewardTerm kTerms[] = {
     {"upright", upright, "tilt follows the reference, width 0.2 (tracking_root_rotation)"},
     {"height", height,
      "pelvis height follows the reference, width 0.1 m (tracking_root_translation_z)"},
-    {"leg_joints", leg_joints, "leg joints follow the reference, width 0.15 rad"},
+    {"leg_joints", leg_joints, "leg joints follow the reference, width 0.2 rad"},
     {"upper_joints", upper_joints, "trunk and arm joints follow the reference, width 0.2 rad"},
     {"joint_velocity", joint_velocity,
      "joint velocities follow the reference, width 3 rad/s (tracking_joint_vel)"},
     {"foot_position", foot_position,
-     "feet relative to the pelvis follow the reference, width 0.09 m"},
+     "feet relative to the pelvis follow the reference, width 0.12 m"},
     {"foot_height", foot_height,
-     "feet above the floor follow the reference, width 0.02 m (tracking_feet_height)"},
+     "feet above the floor follow the reference, width 0.03 m (tracking_feet_height)"},
     {"contact", contact, "share of feet that are loaded exactly when planned"},
     {"alive", alive, "one"},
     {"joint_position", joint_position,
