@@ -11,8 +11,16 @@ from .progress import json_line
 
 def check_json_place(where: str | None) -> None:
     """ValueError if a file cannot be written there."""
-    if where not in (None, "-") and not Path(where).absolute().parent.is_dir():
-        raise ValueError(f"--json {where}: there is no such folder to write in")
+    if where is not None and where != "-":
+        check_place("--json", Path(where))
+
+
+def check_place(option: str, file: Path) -> None:
+    """ValueError naming the option if a file cannot be written there."""
+    if not file.absolute().parent.is_dir():
+        raise ValueError(f"{option} {file}: there is no such folder to write in")
+    if file.is_dir():
+        raise ValueError(f"{option} {file} is a folder; give the name of a file")
 
 
 def write_json(where: str | None, answer: dict[str, Any]) -> None:

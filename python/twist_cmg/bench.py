@@ -106,7 +106,10 @@ def _parser() -> Parser:
     parser.add_argument("--envs", type=positive, metavar="N", help="environments side by side")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: all usable cores")
     parser.add_argument(
-        "--source", default="gait", metavar="S", help="gait (default), cmg or clips"
+        "--source",
+        default="gait",
+        choices=("gait", "cmg_pool", "clips"),
+        help="env: what makes the reference motion (gait)",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="measuring time (10)")
     parser.add_argument("--json", action="store_true", help="one JSON line on standard output")

@@ -105,6 +105,8 @@ def _make_paths_absolute(root: Section) -> None:
     motion.clips = [str(Path(clip).expanduser().resolve()) for clip in motion.clips]
     if hasattr(motion, "cmg") and motion.cmg != "shipped":
         motion.cmg = str(Path(motion.cmg).expanduser().resolve())
+    if getattr(root.train, "start", "") not in ("", "teacher", "student"):
+        root.train.start = str(Path(root.train.start).expanduser().resolve())
     if Path(root.robot).is_file():
         root.robot = str(Path(root.robot).resolve())
 

@@ -16,6 +16,7 @@ from .cli import SUCCESS, Parser, positive, run_command
 from .cmg_exam import Exam, examine
 from .cmg_exam import exam_table as cmg_table
 from .config import config_from_dict, load_robot, parse_override
+from .config_checks import check_evaluation
 from .evaluation import Policy, load_policy, motion_for, report
 from .exam_tables import exam_table
 from .exams import EXAMS
@@ -45,22 +46,31 @@ def _policy(options: argparse.Namespace) -> None:
     if options.model is None:
         raise ValueError("evaluate policy needs a run folder, a .pt file, 'teacher' or 'student'")
     policy = load_policy(options.model)
+    policy.config.evaluation.episodes = _EPISODES
     for text in options.overrides:
         apply(policy.config, nest(*parse_override(text)))
-    flags = {"train.threads": options.threads, "train.seed": options.seed}
-    flags |= {"evaluation.seconds": options.seconds}
-    for key, value in flags.items():
+    for key, value in _flags(options).items():
         if value is not None:
             apply(policy.config, nest(key, value))
+    check_evaluation(policy.config.evaluation)
     _evaluate(policy, options)
+
+
+def _flags(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "train.threads": options.threads,
+        "train.seed": options.seed,
+        "evaluation.seconds": options.seconds,
+        "evaluation.episodes": options.episodes,
+    }
 
 
 def _cmg(options: argparse.Namespace) -> None:
     if options.overrides or options.episodes or options.exams or options.seed is not None:
         raise ValueError("evaluate cmg knows --seconds, --threads and --json, and no settings")
     seconds = 60.0 if options.seconds is None else options.seconds
-    if seconds < 10:
-        raise ValueError(f"--seconds {seconds:g}: a roll-out must last at least 10 s")
+    if not 10 <= seconds <= 3600:
+        raise ValueError(f"--seconds must lie in [10, 3600] for a roll-out, not be {seconds:g}")
     console = make_console(json=options.json == "-")
     _C.choose_matmul_backend()
     name = options.model or "shipped"
@@ -82,7 +92,7 @@ def _evaluate(policy: Policy, options: argparse.Namespace) -> None:
     subject = Subject(motion, policy.checkpoint.policy)
     answer = report(options.model, policy.config, policy.checkpoint)
     for name in options.exams or EXAMS:
-        answer[name] = EXAMS[name](subject, options.episodes or _EPISODES)
+        answer[name] = EXAMS[name](subject, policy.config.evaluation.episodes)
         console.print(exam_table(name, answer[name]))
     answer["checkpoint"] = str(policy.file)
     tensors = {n: v for n, v in policy.checkpoint.policy.items() if isinstance(v, torch.Tensor)}
@@ -91,7 +101,7 @@ def _evaluate(policy: Policy, options: argparse.Namespace) -> None:
 
 
 def _exam_list(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in EXAMS:
             raise argparse.ArgumentTypeError(
@@ -116,7 +126,12 @@ def _parser() -> Parser:
         metavar="section.key=value",
         help="settings, such as evaluation.vx",
     )
-    parser.add_argument("--seconds", type=float, metavar="S", help="length of a roll-out")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="length of a roll-out; of a policy: in the exam grid",
+    )
     parser.add_argument(
         "--exams",
         type=_exam_list,

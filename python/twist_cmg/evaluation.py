@@ -1,5 +1,6 @@
 """Policies by name, and the learning curve of one that is being trained."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ import numpy as np
 from . import _C, paths
 from .checkpoints import Checkpoint, check_contract, load_checkpoint
 from .config import config_from_dict, load_robot
-from .exams import MEASURES, Answer, summary
+from .exams import MEASURES, summary
 from .fields import Section
 from .references import Motion, kept_sources
 from .runs import LAST
-from .trials import Cell, Subject, steps, summarise
+from .trials import Answer, Cell, Columns, Subject, steps, summarise
 
 CURVE_S = 10.0  # of an episode of the learning curve
 CURVE_EPISODES = 64
@@ -48,25 +49,35 @@ def load_policy(name: str) -> Policy:
 
 
 def motion_for(policy: Policy, workers: _C.Workers) -> Motion:
-    """The motion that a policy follows; ValueError if it was made for another robot."""
+    """The motion that a policy follows; ValueError if it was made for another robot.
+
+    The CMG of its run is used unless the configuration was changed to name another one.
+    """
     robot = load_robot(policy.config.robot)
     check_contract(policy.checkpoint, _C.contract(robot))
-    return Motion(robot, policy.config, workers, kept_sources(policy.folder, policy.config))
+    cmg_file = kept_sources(policy.folder, policy.config)
+    if policy.config.reference.cmg != policy.checkpoint.config["reference"].get("cmg", "shipped"):
+        cmg_file = None
+    return Motion(robot, policy.config, workers, cmg_file)
 
 
-def track(motion: Motion, pool: _C.MotionPool, policy: Mapping[str, Any]) -> Cell:
+def track(motion: Motion, policy: Mapping[str, Any]) -> Cell:
     """The learning curve: 10-s episodes of the deterministic policy on the training references.
 
     Starts anywhere on the references, with the start noise of training; velocity errors are against
     the reference. Physics and the definition of a fall are those of the exams.
     """
-    return summarise(tracking_trials(Subject(motion, policy), pool, CURVE_EPISODES, CURVE_S))
+    subject = Subject(motion, policy)
+    return summarise(tracking_trials(subject, motion.exam_pool, CURVE_EPISODES, CURVE_S))
 
 
 def tracking_trials(
     subject: Subject, pool: _C.MotionPool, episodes: int, seconds: float
-) -> dict[str, Any]:
-    """Columns of trials that begin anywhere on the references, as far as those are long enough."""
+) -> Columns:
+    """Trials of `seconds` (s) that begin anywhere on the references.
+
+    On a reference that is too short a trial begins at frame 0 and ends with it.
+    """
     draw = np.random.default_rng(subject.motion.config.train.seed)
     lengths, trials = pool.lengths, []
     for _ in range(episodes):
@@ -79,7 +90,7 @@ def tracking_trials(
 
 def known(values: Mapping[str, float | None]) -> dict[str, float]:
     """Without the measures that are not known (nobody stood long enough)."""
-    return {name: value for name, value in values.items() if value is not None}
+    return {n: value for n, value in values.items() if value is not None and math.isfinite(value)}
 
 
 def report(policy: str, config: Section, checkpoint: Checkpoint) -> Answer:
@@ -91,6 +102,7 @@ def report(policy: str, config: Section, checkpoint: Checkpoint) -> Answer:
         "env_steps": checkpoint.env_steps,
         "timestep": settings.timestep,
         "decimation": settings.decimation,
+        "episodes": settings.episodes,
         "collision": settings.collision,
         "friction": settings.friction,
         "seed": config.train.seed,
@@ -99,14 +111,14 @@ def report(policy: str, config: Section, checkpoint: Checkpoint) -> Answer:
 
 def curve_row(cells: Sequence[Cell]) -> dict[str, float]:
     """The last row of a learning curve: the grid."""
-    return known(summary(list(cells)))
+    return known(summary(cells))
 
 
 def curve_point(cell: Cell) -> dict[str, float]:
     """A row of a learning curve on the training references."""
     against = {name: name.replace("velocity_rmse", "reference_rmse") for name in MEASURES}
     against["yaw_rate_rmse_1s"] = "reference_yaw_rmse_1s"
-    return {f"{name}_10s": cell[source] for name, source in against.items()}
+    return known({f"{name}_10s": cell[source] for name, source in against.items()})
 
 
 def _policy_file(path: Path) -> Path:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from .exams import KICKS, MEASURES, Answer, summary
-from .trials import QUALITY, Cell
+from .exams import MEASURES, summary
+from .trials import QUALITY, Answer, Cell
 
 
 def grid_table(cells: Sequence[Cell], title: str) -> Table:
-    """Survival and velocity of each command, and their mean."""
+    """Survival and velocity errors of each command, and their mean; 1-s: averaged over a second."""
     table = Table(title=title, show_footer=True, footer_style="bold", box=box.SIMPLE)
-    mean = summary(list(cells))
+    mean = summary(cells)
     table.add_column("   vx    vy    wz", footer="all", no_wrap=True)
     table.add_column("mean of each", no_wrap=True)
-    heads = ("survival", "v RMSE", "1-s RMSE", "yaw 1-s")
+    heads = ("survival", "v RMSE", "v 1-s", "yaw 1-s")
     for head, name in zip(heads, MEASURES, strict=True):
         table.add_column(head, justify="right", footer=_number(name, mean[name]), no_wrap=True)
     for cell in cells:
@@ -46,39 +46,31 @@ def _fast(answer: Answer) -> Table:
 
 def _standing(answer: Answer) -> Table:
     table = _table("standing for 20 s", "survival", "drift")
-    table.add_row(_share(answer), f"{100 * answer['drift']:.1f} cm")
+    table.add_row(_share(answer), _plain(100 * answer["drift"], " cm"))
     return table
 
 
 def _quality(answer: Answer) -> Table:
     cells = answer["cells"]
-    table = _table("quality", "", *(_command(cell) for cell in cells))
+    table = _table("quality of straight walking", "", *(f"{cell['vx']:g} m/s" for cell in cells))
     for name in ("velocity_rmse_1s", "yaw_rate_rmse_1s", *QUALITY):
-        unit = _UNITS[name]
-        table.add_row(name + (f", {unit}" if unit else ""), *(_plain(cell[name]) for cell in cells))
+        table.add_row(_with_unit(name), *(_plain(cell[name]) for cell in cells))
     return table
 
 
 def _kicks(answer: Answer) -> Table:
-    table = _table("survival of kicks", "   vx    vy    wz", *(f"{speed:g} m/s" for speed in KICKS))
-    _rows_of(table, answer["cells"], len(KICKS))
-    return table
+    return _survivals(answer, "survival of kicks", "{speed:g} m/s")
 
 
 def _pulses(answer: Answer) -> Table:
-    cells = answer["cells"]
-    first = [cell for cell in cells if _command(cell) == _command(cells[0])]
-    heads = (f"{cell['newton']:g} N x {cell['seconds']:g} s" for cell in first)
-    table = _table("survival of forces on the pelvis", "   vx    vy    wz", *heads)
-    _rows_of(table, cells, len(first))
-    return table
+    return _survivals(answer, "survival of forces on the pelvis", "{newton:g} N\n{seconds:g} s")
 
 
 def _transitions(answer: Answer) -> Table:
     table = _table("new commands", "", "survival", "to 90 %, s", "overshoot")
     for cell in answer["cells"]:
-        rise = _plain(cell["rise_s"])
-        table.add_row(cell["name"], _share(cell), rise, f"{cell['overshoot']:.0%}")
+        rise, overshoot = _plain(cell["rise_s"]), _plain(100 * cell["overshoot"], "%")
+        table.add_row(cell["name"], _share(cell), rise, overshoot)
     return table
 
 
@@ -91,10 +83,10 @@ def _terrain(answer: Answer) -> Table:
 
 
 def _conditions(answer: Answer, title: str, name: str, value: str) -> Table:
-    table = _table(title, name, value, "survival", "1-s RMSE", "yaw 1-s")
+    table = _table(title, name, value, "survival", "v 1-s", "yaw 1-s")
     for cell in answer["cells"]:
         errors = _plain(cell["velocity_rmse_1s"]), _plain(cell["yaw_rate_rmse_1s"])
-        table.add_row(str(cell[name]), f"{cell[value]:g}", _share(cell), *errors)
+        table.add_row(_with_unit(cell[name]), f"{cell[value]:g}", _share(cell), *errors)
     return table
 
 
@@ -114,15 +106,19 @@ _UNITS = dict.fromkeys(("velocity_rmse_1s", "slip"), "m/s") | {
     "clearance": "m",
     "target_jerk": "rad/s^3",
     "torque_rate": "N m/s",
-    "saturation": "",
     "power": "W",
-    "cost_of_transport": "",
     "peak_force": "weights",
     "asymmetry": "rad",
     "joint_error": "rad",
     "key_body_error": "m",
     "tilt_error": "rad",
     "height_error": "m",
+    "payload": "kg",
+    "com": "m",
+    "delay": "steps",
+    "rough": "m",
+    "slopes": "deg",
+    "steps": "m",
 }
 
 
@@ -133,10 +129,20 @@ def _table(title: str, *heads: str) -> Table:
     return table
 
 
-def _rows_of(table: Table, cells: Sequence[Cell], columns: int) -> None:
-    for i in range(0, len(cells), columns):
-        row = cells[i : i + columns]
-        table.add_row(_command(row[0]), *(f"{cell['survival']:.1%}" for cell in row))
+def _survivals(answer: Answer, title: str, head: str) -> Table:
+    """A row for each command, a column for each disturbance, whose `head` is a format."""
+    rows: dict[str, list[Cell]] = {}
+    for cell in answer["cells"]:
+        rows.setdefault(_command(cell), []).append(cell)
+    first = next(iter(rows.values()))
+    table = _table(title, "   vx    vy    wz", *(head.format(**cell) for cell in first))
+    for command, cells in rows.items():
+        table.add_row(command, *(f"{cell['survival']:.1%}" for cell in cells))
+    return table
+
+
+def _with_unit(name: str) -> str:
+    return f"{name}, {_UNITS[name]}" if name in _UNITS else name
 
 
 def _share(cell: Cell) -> str:
@@ -154,8 +160,8 @@ def _number(name: str, value: float | None) -> str:
     return f"{value:.1%}" if name == "survival" else f"{value:.3f}"
 
 
-def _plain(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "-"
+def _plain(value: float, unit: str = "") -> str:
+    return f"{value:.3g}{unit}" if math.isfinite(value) else "-"
 
 
 def _velocity(value: float) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _C
+from .answers import check_place
 from .cli import FAILED, SUCCESS, Parser, run_command
 from .config import robot_settings
 from .controls import HELP, Controls
@@ -74,8 +75,7 @@ def _check(options: argparse.Namespace) -> None:
     film = Path(options.video)
     if film.suffix != ".mp4":
         raise ValueError(f"--video {film}: the name of a film must end in .mp4")
-    if not film.absolute().parent.is_dir():
-        raise ValueError(f"--video {film}: there is no such folder to write in")
+    check_place("--video", film)
 
 
 def _parser() -> Parser:

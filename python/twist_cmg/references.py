@@ -35,27 +35,32 @@ class Motion:
     cmg_file: Path | None = None
 
     def training_pool(self, note: Callable[[str], None], generation: int = 0) -> _C.MotionPool:
+        """What the teacher learns to follow; see `training_motion`."""
+        return self._pool(self.training_motion(note, generation))
+
+    def training_motion(self, note: Callable[[str], None], generation: int = 0) -> _C.Trajectories:
         """The motion that the teacher learns to follow; remarks about clips go to `note`.
 
         Generation 0 is the first; with `reference.refresh` others follow, each its own.
         """
         reference = self.config.reference
         if reference.source == "clips":
-            return self._pool(clip_motion(self.robot, reference.clips, note))
+            return clip_motion(self.robot, reference.clips, note)
         commands, stages = self.config.commands, reference.stages
         if generation < len(stages):
             commands = _C.stage_commands(commands, stages[generation])
         seed = reference.seed + generation
         plan = _C.random_plan(commands, reference.streams, reference.frames, seed)
-        return self._pool(self._generate(evaluation_source(self.config), plan))
+        return self._generate(training_source(self.config), plan)
 
+    @cached_property
     def exam_pool(self) -> _C.MotionPool:
         """The motion of the learning curve: the same all through a training."""
         reference = self.config.reference
         if reference.source == "clips":
             return self._pool(clip_motion(self.robot, reference.clips, lambda _: None))
         plan = _C.random_plan(self.config.commands, 64, reference.frames, reference.seed + MAX_SEED)
-        return self.planned_pool(plan)
+        return self._pool(self._generate(training_source(self.config), plan))
 
     def command_pool(self, commands: Sequence[Command], frames: int) -> _C.MotionPool:
         """Constant commands, one a stream, made by the generator that the evaluation follows."""
@@ -65,15 +70,26 @@ class Motion:
         """Commands over time, made by the generator that the evaluation follows."""
         return self._pool(self._generate(evaluation_source(self.config), plan))
 
-    def live(self, streams: int, ahead: int | None = None) -> _C.LiveMotion:
-        """Motion that is made while it is followed, so that commands may change at any time.
+    def live(self) -> _C.LiveMotion:
+        """Motion for one robot, by the generator that the evaluation follows, made while it walks.
 
-        It runs `ahead` frames before the robots; by default as far as the policy looks.
+        Commands may change at any time; it runs as far ahead as the policy looks.
         """
-        cmg = evaluation_source(self.config) == "cmg"
+        source = evaluation_source(self.config)
+        return self._live(source, streams=1, ahead=self.config.env.lookahead + 2)
+
+    def training_live(self, seed: int) -> _C.LiveMotion:
+        """Motion for all environments with random commands: `advance` it by the PPO horizon."""
+        config = self.config
+        ahead = config.ppo.horizon + config.env.lookahead + 2
+        live = self._live(training_source(config), config.train.envs, ahead)
+        live.draw_commands(config.commands, seed)
+        return live
+
+    def _live(self, source: str, streams: int, ahead: int) -> _C.LiveMotion:
+        cmg = source == "cmg"
         generator = self._cmg() if cmg else _C.GaitLibrary(self.robot, self.config.gait)
-        far = self.config.env.lookahead + 2 if ahead is None else ahead
-        live = _C.LiveMotion(self.robot, generator, streams, far, self.workers)
+        live = _C.LiveMotion(self.robot, generator, streams, ahead, self.workers)
         if self.config.reference.reflexes:
             live.pool.set_reflexes(self._reflexes)
         return live
@@ -105,17 +121,20 @@ def gait_motion(
     return _C.generate_balanced(robot, _C.GaitLibrary(robot, settings), plan, workers)
 
 
+def training_source(config: Section) -> str:
+    """The generator, gait or cmg, of the motion to train on, if that is not clips."""
+    return "cmg" if config.reference.source.startswith("cmg") else "gait"
+
+
 def evaluation_source(config: Section) -> str:
     """The generator, gait or cmg, that the evaluation follows; clips cannot be told a command."""
-    reference = config.reference
-    if reference.evaluate != "auto":
-        return reference.evaluate
-    return "cmg" if reference.source.startswith("cmg") else "gait"
+    evaluate = config.reference.evaluate
+    return training_source(config) if evaluate == "auto" else evaluate
 
 
 def needs_cmg(config: Section) -> bool:
     """Whether training or evaluation uses a CMG."""
-    return config.reference.source.startswith("cmg") or evaluation_source(config) == "cmg"
+    return "cmg" in (training_source(config), evaluation_source(config))
 
 
 def find_cmg(name: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from . import _C
 from .checkpoints import Checkpoint, state_hash
 from .config import config_from_dict, load_config, load_robot, parse_override, resolved
+from .config_checks import check_commands, check_device
 from .fields import Section, apply, nest
 from .progress import json_line, make_console
 from .runs import RunFolder, check_free, create_run, open_run
@@ -52,6 +53,8 @@ class Session:
             self.config = load_config(
                 request.kind, request.config, request.overrides, request.flags
             )
+        check_commands(self.config.commands)
+        check_device(self.config.train.device)
         self.robot = load_robot(self.config.robot)
         self.workers = _C.Workers(self.config.train.threads)
         backend = _C.choose_matmul_backend()

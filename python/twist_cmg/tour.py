@@ -174,5 +174,6 @@ def walk_table(walk: Walk) -> Table:
 def verdict(walk: Walk) -> str:
     """One sentence: how far the robot came and whether it fell."""
     times = ", ".join(f"{frame / FRAMES_PER_S:.1f} s" for frame in walk.falls)
-    end = f"fell {len(walk.falls)} times (at {times})" if times else "never fell"
+    count = "once" if len(walk.falls) == 1 else f"{len(walk.falls)} times"
+    end = f"fell {count} (at {times})" if times else "never fell"
     return f"walked {walk.distance:.1f} m in {len(walk.poses) / FRAMES_PER_S:g} s, {end}"

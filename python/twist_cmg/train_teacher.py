@@ -11,6 +11,7 @@ from .answers import tidy
 from .checkpoints import Checkpoint, check_contract, save_checkpoint
 from .cli import FAILED, SUCCESS
 from .config import robot_settings
+from .config_checks import check_teacher, makes_generations
 from .evaluation import curve_point, curve_row, load_policy, report, track
 from .exam_tables import grid_table
 from .exams import exam_grid, summary
@@ -57,48 +58,69 @@ class _Teacher:
 
 
 def _build(session: Session) -> _Teacher:
-    config = session.config
+    config, train = session.config, session.config.train
+    check_teacher(config)
+    start = _start_policy(session)
     folder = session.old_folder
     cmg_file = kept_sources(folder, config) if folder is not None else None
     motion = Motion(session.robot, config, session.workers, cmg_file)
     session.say(f"making reference motion ({config.reference.source})")
-    train, done = config.train, session.resumed.iteration if session.resumed else 0
-    live = None
+    done, live = session.resumed.iteration if session.resumed else 0, None
     if config.reference.source == "cmg_online":
-        live = motion.live(train.envs, config.ppo.horizon + config.env.lookahead + 2)
-        live.draw_commands(config.commands, train.seed + done)
-        pool = live.pool
-    else:
-        pool = motion.training_pool(session.say, _generation(config, max(0, done - 1)))
+        live = motion.training_live(train.seed + done)
+    generation = _generation(config, max(0, done - 1))
+    pool = live.pool if live else motion.training_pool(session.say, generation)
     env = _C.Env(session.robot, config.env, pool, train.envs, session.workers, train.seed)
     ppo = _C.Ppo(env, config.ppo, train.seed, train.device)
     if session.resumed is not None:
         ppo.load_state(session.resumed.state)
-    elif train.start:
-        start = load_policy(train.start).checkpoint
-        check_contract(start, _C.contract(session.robot))
-        ppo.warm_start(start.policy)
+    elif start is not None:
+        _warm_start(ppo, start, train.start)
     return _Teacher(motion, live, env, ppo)
+
+
+def _start_policy(session: Session) -> Checkpoint | None:
+    """What a new training starts from, if anything; ValueError if it is for another robot."""
+    name = session.config.train.start
+    if not name or session.resumed is not None:
+        return None
+    start = load_policy(name).checkpoint
+    check_contract(start, _C.contract(session.robot))
+    return start
+
+
+def _warm_start(ppo: _C.Ppo, start: Checkpoint, name: str) -> None:
+    try:
+        ppo.warm_start(start.policy)
+    except ValueError as error:
+        raise ValueError(f"train.start {name} has another ppo.network: {error}") from error
 
 
 def _generation(config: Section, iteration: int) -> int:
     """Which motion an iteration learns from: the first, or one made later."""
     refresh = config.reference.refresh
-    return iteration // refresh if refresh else 0
+    return iteration // refresh if refresh and makes_generations(config) else 0
+
+
+def _renew_motion(session: Session, teacher: _Teacher, iteration: int, first: bool) -> None:
+    """Before an iteration: live motion goes on, or a new generation of motion begins."""
+    config = session.config
+    if teacher.live:
+        if not first:
+            teacher.live.advance(config.ppo.horizon)
+        return
+    generation = _generation(config, iteration)
+    if generation > _generation(config, max(0, iteration - 1)):
+        teacher.env.set_pool(teacher.motion.training_pool(session.say, generation))
 
 
 def _iterate(session: Session, teacher: _Teacher, run: RunFolder) -> tuple[bool, Loop]:
     config, ppo = session.config, teacher.ppo
     done = session.resumed.iteration if session.resumed else 0
     steps = session.resumed.env_steps if session.resumed else 0
-    exam_pool = teacher.motion.exam_pool()
 
     def step() -> Metrics:
-        generation = _generation(config, loop.iteration)
-        if teacher.live and loop.iteration > done:
-            teacher.live.advance(config.ppo.horizon)
-        elif not teacher.live and generation > _generation(config, max(0, loop.iteration - 1)):
-            teacher.env.set_pool(teacher.motion.training_pool(session.say, generation))
+        _renew_motion(session, teacher, loop.iteration, first=loop.iteration == done)
         return ppo.iterate()
 
     def snapshot(iteration: int, metrics: Metrics) -> Checkpoint:
@@ -108,7 +130,7 @@ def _iterate(session: Session, teacher: _Teacher, run: RunFolder) -> tuple[bool,
         return Checkpoint("teacher", to_dict(config), iteration, env_steps, state, policy, contract)
 
     def measure() -> Metrics:
-        return curve_point(track(teacher.motion, exam_pool, ppo.policy_state()))
+        return curve_point(track(teacher.motion, ppo.policy_state()))
 
     total = total_iterations(config)
     with Progress(session.console, "teacher", total, done) as progress:

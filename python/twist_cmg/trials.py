@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,14 @@ from numpy.typing import NDArray
 
 from . import _C
 from .locomotion import FRAMES_PER_S
-from .references import Motion
+from .references import Command, Motion
 
 Columns = dict[str, NDArray[np.float64]]  # a number for each trial
 Cell = dict[str, float]
+Answer = dict[str, Any]  # of an exam
+
+STAND: Command = (0.0, 0.0, 0.0)
+WALK: Command = (0.5, 0.0, 0.0)  # m/s: the usual speed
 
 AHEAD_S = 2.0  # references are longer than trials: the policy looks ahead
 RMSE = ("velocity_rmse", "yaw_rate_rmse", "reference_rmse", "reference_yaw_rmse")
@@ -33,6 +36,7 @@ QUALITY = (
     "tilt_error",
     "height_error",
 )
+SURVIVAL = ("episodes", "survival", "survival_low", "survival_high")
 _CONFIDENCE_Z = 1.96  # of 95 %
 _RESAMPLES = 500
 
@@ -44,9 +48,8 @@ class Subject:
     motion: Motion
     policy: Mapping[str, Any]
 
-    @cached_property
-    def environment(self) -> _C.EnvSettings:
-        """Plain MuJoCo at 2 ms with full collisions, nothing random."""
+    def make_environment(self) -> _C.EnvSettings:
+        """Plain MuJoCo at 2 ms with full collisions, nothing random; a copy of its own."""
         config = self.motion.config
         return _C.evaluation_environment(config.evaluation, config.env)
 
@@ -68,10 +71,14 @@ class Subject:
         environment: _C.EnvSettings | None = None,
         series: bool = False,
     ) -> Columns:
-        """All trials; see `_C.run_trials`."""
+        """All trials of `seconds` (s), whose errors count from `settle_s` (s) on.
+
+        `environment` is the usual one unless given. A column for each result; with `series` also
+        velocity (trials, steps, 3) and more, see `_C.run_trials`.
+        """
         return _C.run_trials(
             self.motion.robot,
-            environment or self.environment,
+            environment or self.make_environment(),
             pool,
             list(trials),
             steps(seconds),
@@ -81,6 +88,11 @@ class Subject:
             self.motion.config.train.seed,
             series,
         )
+
+
+def named(command: Command) -> Cell:
+    """A command as part of a cell."""
+    return dict(zip(("vx", "vy", "wz"), command, strict=True))
 
 
 def steps(seconds: float) -> int:
@@ -95,7 +107,8 @@ def frames_for(seconds: float) -> int:
 
 def grouped(columns: Columns, size: int) -> list[Columns]:
     """Consecutive groups of `size` trials."""
-    count = len(columns["survived"]) // size
+    count, rest = divmod(len(columns["survived"]), size)
+    assert rest == 0, "every group has the same number of trials"
     return [{k: v[i * size : (i + 1) * size] for k, v in columns.items()} for i in range(count)]
 
 
@@ -123,6 +136,12 @@ def summarise(columns: Columns) -> Cell:
     cell |= {"reward": reward, "statue": float(columns["statue"].mean())}
     cell["drift"] = _mean(columns["drift"], columns["survived"])
     return cell
+
+
+def brief(columns: Columns, *more: str) -> Cell:
+    """The survival of a group of trials, and some more of its summary."""
+    cell = summarise(columns)
+    return {name: cell[name] for name in (*SURVIVAL, *more)}
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:

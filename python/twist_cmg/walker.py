@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from . import _C
@@ -31,7 +32,7 @@ class Walker:
     def following(cls, motion: Motion, policy: Mapping[str, Any]) -> "Walker":
         """A robot moved by the state dict of a policy."""
         config = motion.config
-        live = motion.live(streams=1)
+        live = motion.live()
         settings = _C.evaluation_environment(config.evaluation, config.env)
         env = _C.Env(motion.robot, settings, live.pool, 1, motion.workers, config.train.seed)
         width = env.observation.shape[1]
@@ -41,7 +42,8 @@ class Walker:
         """20 ms under a command (m/s, m/s, rad/s); why the robot had to start again, or ""."""
         self._live.set_commands([command])
         self._live.advance(1)
-        self._env.step(self._policy.act(self._env.observation))
+        action = self._policy.act(self._env.observation)
+        self._env.step(torch.from_numpy(action))
         cause = self._env.causes[0]
         if cause != "none":
             self.reset()

@@ -5,27 +5,14 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tiny import TINY, Main, answer, call, train_tiny
 from twist_cmg import bench, evaluate, film, play, train
-from twist_cmg.cli import run_command
 
-TINY = [
-    "reference.source=gait",
-    "reference.streams=4",
-    "reference.frames=200",
-    "train.envs=16",
-    "train.threads=2",
-    "train.film=false",
-    "evaluation.episodes=1",
-    "evaluation.seconds=4",
-    "evaluation.vx=[0.5]",
-    "evaluation.vy=[0]",
-]
 TINY_CMG = [
     "data.streams=24",
     "data.frames=400",
@@ -36,21 +23,6 @@ TINY_CMG = [
     "evaluation.vx=[0.5]",
     "evaluation.vy=[0]",
 ]
-
-Main = Callable[[Sequence[str]], int]
-
-
-def call(main: Main, *arguments: str) -> int:
-    """The exit code of a command (argparse leaves by SystemExit)."""
-    try:
-        return run_command(main, arguments)
-    except SystemExit as leave:
-        return int(leave.code or 0)
-
-
-def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """The last line on standard output."""
-    return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
@@ -74,9 +46,21 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
         (train.main, ["teacher", *TINY, "reference.source=clips"], "no recorded motion is named"),
         (
             train.main,
-            ["teacher", *TINY, "reference.source=cmg", "reference.cmg=x"],
+            ["teacher", *TINY, "reference.source=cmg_pool", "reference.cmg=x"],
             "no trained CMG",
         ),
+        (
+            train.main,
+            ["teacher", "reference.source=cmg"],
+            "must be one of gait, cmg_pool, cmg_online, clips, not 'cmg'",
+        ),
+        (train.main, ["teacher", *TINY, "train.start=x"], "there is no policy"),
+        (train.main, ["teacher", *TINY, "train.start=student"], "no student is shipped"),
+        (train.main, ["teacher", "commands.vx=[1, 0]"], "two ascending numbers, not [1.0, 0.0]"),
+        (train.main, ["cmg", "commands.hold_s=[]"], "commands.hold_s must be two ascending"),
+        (train.main, ["teacher", "evaluation.wz=[]"], "evaluation.wz must name a velocity"),
+        (train.main, ["teacher", "evaluation.settle_s=20"], "(20 s), not 20 s"),
+        (train.main, ["teacher", "evaluation.decimation=20"], "must be 0.02 s, not 0.002 * 20"),
         (train.main, ["cmg", "--envs", "3"], "a CMG learns without environments"),
         (train.main, ["cmg", "evaluation.seconds=4"], "an exam of 4 s is too short"),
         (train.main, ["student"], "training a student is not available yet"),
@@ -85,7 +69,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
         (evaluate.main, ["policy", "no_such"], "there is no policy no_such"),
         (evaluate.main, ["policy", "student"], "no student is shipped"),
         (evaluate.main, ["policy"], "evaluate policy needs a run folder, a .pt file"),
-        (bench.main, ["env", "--source", "no_such"], "one of gait, cmg, clips, not 'no_such'"),
+        (bench.main, ["env", "--source", "no_such"], "invalid choice: 'no_such'"),
         (bench.main, ["gpu"], "invalid choice: 'gpu'"),
     ],
 )
@@ -139,11 +123,6 @@ def test_a_command_is_a_process_with_an_exit_code(tmp_path: Path) -> None:
     assert len(child.stderr.splitlines()) == 1 and "'no'" in child.stderr
 
 
-def train_tiny(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    assert call(train.main, "teacher", *arguments, "--json") == 0
-    return answer(capsys)
-
-
 def test_training_resumes_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
     once = train_tiny(capsys, *TINY, "--iterations", "4", "--out", whole)
@@ -165,42 +144,6 @@ def test_training_resumes_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert call(train.main, "teacher", *TINY, "--out", parts) == 2
 
 
-@pytest.fixture(scope="module")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A teacher that has learned next to nothing."""
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    assert call(train.main, "teacher", *TINY, "--iterations", "1", "--out", str(out)) == 0
-    return out
-
-
-def test_a_policy_is_evaluated(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tiny_run / "cells.json"
-    wanted = ["--episodes", "2", "--json", str(file)]
-    assert call(evaluate.main, "policy", str(tiny_run), *wanted) == 0
-    result = json.loads(file.read_text())
-    assert [(cell["vx"], cell["vy"], cell["wz"]) for cell in result["cells"]] == [
-        (0.5, 0.0, 0.0),
-        (0.5, 0.0, 0.8),
-    ]
-    for cell in result["cells"]:
-        assert cell["episodes"] == 2 and 0 <= cell["survival"] <= 1
-        assert {"velocity_rmse", "velocity_rmse_1s", "yaw_rate_rmse_1s"} <= set(cell)
-    capsys.readouterr()
-    again = ["--episodes", "2", "--json", "-"]
-    assert call(evaluate.main, "policy", str(tiny_run / "policy.pt"), *again) == 0
-    assert answer(capsys)["cells"] == result["cells"]
-
-
-def test_a_truncated_policy_is_refused(
-    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    short = tmp_path / "short.pt"
-    content = (tiny_run / "policy.pt").read_bytes()
-    short.write_bytes(content[: len(content) // 2])
-    assert call(evaluate.main, "policy", str(short)) == 2
-    assert "short.pt is damaged or not a checkpoint" in capsys.readouterr().err
-
-
 def test_a_cmg_is_trained_used_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cmg, run = tmp_path / "cmg", tmp_path / "run"
     made = ["--iterations", "2", "--out", str(cmg), "--json"]
@@ -210,7 +153,7 @@ def test_a_cmg_is_trained_used_and_kept(tmp_path: Path, capsys: pytest.CaptureFi
     assert (cmg / "cmg.pt").is_file() and result["cmg"] == str(cmg / "cmg.pt")
     cells = json.loads((cmg / "evaluation.json").read_text())["cells"]
     assert [cell["wz"] for cell in cells] == [0.0, 0.8] and "mean_vx" in cells[0]
-    source = [*TINY, "reference.source=cmg", f"reference.cmg={cmg}"]
+    source = [*TINY, "reference.source=cmg_pool", f"reference.cmg={cmg}"]
     train_tiny(capsys, *source, "--iterations", "1", "--out", str(run))
     (cmg / "cmg.pt").unlink()  # the run has its own copy
     assert train_tiny(capsys, "--resume", str(run), "--iterations", "2")["iterations"] == 2

@@ -4,16 +4,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
 from pretend import STANDING_UP, WALK, fake_walker
-from test_cli import call
-from twist_cmg import _C, play, tour, window
+from tiny import TINY, call
+from twist_cmg import _C, play, tour, train, train_teacher, window
 from twist_cmg.controls import STAND
+from twist_cmg.evaluation import load_policy, motion_for
 from twist_cmg.tour import Segment, make_tour, record, verdict, walk_table
-from twist_cmg.walker import status
+from twist_cmg.walker import Walker, status
 
+TINY_RUN = "(the tiny run)"
 SETTINGS = _C.CommandSettings()  # vx [-0.6, 1.55], vy +-0.35, wz +-0.9, less beside from 1.05 on
 
 
@@ -30,20 +33,24 @@ def log() -> list[Any]:
         (["no_such", "--video", "x.mp4"], "there is no policy no_such"),
         (["."], ". holds no policy yet"),
         (["student"], "no student is shipped"),
-        (["teacher"], "no screen: use --video out.mp4"),
-        (["teacher", "--tour", "3:0,0,0"], "--tour 3:0,0,0 is for films"),
-        (["teacher", "--seconds", "3"], "--seconds 3.0 is for films"),
-        (["teacher", "--video", "x.avi"], "--video x.avi: the name of a film must end in .mp4"),
-        (["teacher", "--video", "no/x.mp4"], "--video no/x.mp4: there is no such folder"),
+        ([TINY_RUN], "no screen: use --video out.mp4"),
+        ([TINY_RUN, "--tour", "3:0,0,0"], "--tour 3:0,0,0 is for films"),
+        ([TINY_RUN, "--seconds", "3"], "--seconds 3.0 is for films"),
+        ([TINY_RUN, "--video", "x.avi"], "--video x.avi: the name of a film must end in .mp4"),
+        ([TINY_RUN, "--video", "no/x.mp4"], "--video no/x.mp4: there is no such folder"),
+        ([TINY_RUN, "--video", "a.mp4"], "--video a.mp4 is a folder; give the name of a file"),
+        ([TINY_RUN, "--video", "x.mp4", "--kick", "nan"], "(0, 10] m/s, not be nan"),
+        ([TINY_RUN, "--video", "x.mp4", "--seconds", "x"], "invalid float value: 'x'"),
         (
-            ["teacher", "--video", "x.mp4", "--kick", "0"],
+            [TINY_RUN, "--video", "x.mp4", "--kick", "0"],
             "--kick must lie in (0, 10] m/s, not be 0",
         ),
-        (["teacher", "--video", "x.mp4", "--tour", "3:9,0,0"], "vx must lie in [-0.6, 1.05]"),
-        (["teacher", "--video", "x.mp4", "--seconds", "nan"], "not nan s"),
+        ([TINY_RUN, "--video", "x.mp4", "--tour", "3:9,0,0"], "vx must lie in [-0.6, 1.55]"),
+        ([TINY_RUN, "--video", "x.mp4", "--seconds", "nan"], "not nan s"),
     ],
 )
 def test_wrong_use_is_code_2_and_one_sentence(
+    tiny_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -54,10 +61,12 @@ def test_wrong_use_is_code_2_and_one_sentence(
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr("twist_cmg.play.has_screen", lambda: False)
-    assert call(play.main, *arguments) == 2
+    (tmp_path / "a.mp4").mkdir()
+    given = [str(tiny_run) if text == TINY_RUN else text for text in arguments]
+    assert call(play.main, *given) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and told in line
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="screens of other systems are always there")
@@ -175,7 +184,62 @@ def test_a_tour_with_kicks_and_falls(log: list[Any]) -> None:
     walk = record(fake_walker(log, 120, 200), [Segment(8, WALK)], kick=1.2)
     assert walk.falls == [120, 200]
     assert verdict(walk) == "walked 4.0 m in 8 s, fell 2 times (at 2.4 s, 4.0 s)"
+    assert verdict(record(fake_walker([], 10), [Segment(1, WALK)])).endswith("fell once (at 0.2 s)")
     steps = [entry[0] for entry in log if entry[0] in ("step", "push")]
     assert [i for i, name in enumerate(steps) if name == "push"] == [150, 351]
     told = [i for i, text in enumerate(walk.captions) if "kicked by 1.2 m/s" in text]
     assert told == [*range(150, 200), *range(350, 400)]
+
+
+# --- for real
+
+
+@pytest.mark.slow
+def test_a_policy_is_filmed(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = tmp_path / "walk.mp4"
+    wanted = ("--video", str(film), "--tour", "0.6:0,0,0; 1:0.5,0,0.4")
+    code = call(play.main, str(tiny_run), *wanted)
+    output = capsys.readouterr()
+    if "no off-screen renderer works" in output.err:
+        pytest.skip(output.err.strip())
+    fell = "never fell" not in output.out
+    assert code == (1 if fell else 0) and output.err == ""
+    assert "the tour" in output.out and " in 1.6 s, " in output.out.replace("\n", " ")
+    assert film.stat().st_size > 10_000
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(film))
+    assert frames == 40 and seconds == pytest.approx(1.6, abs=0.05)
+
+
+def test_a_robot_steps_with_its_reference(tiny_run: Path) -> None:
+    policy = load_policy(str(tiny_run))
+    walker = Walker.following(motion_for(policy, _C.Workers(1)), policy.checkpoint.policy)
+    start = walker.pose
+    assert start.shape == walker.ghost.shape == (36,) and 0.7 < start[2] < 0.9
+    for _ in range(40):
+        assert walker.step(WALK) == ""
+    assert np.linalg.norm(walker.pose[:2] - start[:2]) > 0.02
+    before = walker.velocity
+    walker.kick(5.0)  # to the left
+    walker.step(WALK)
+    assert walker.velocity[1] - before[1] > 3.5 / 25  # of the mean of half a second
+    causes = [walker.step(WALK) for _ in range(100)]
+    assert set(causes) - {""} <= {"tilt", "height"} and len(set(causes)) > 1
+    assert abs(walker.pose[2] - start[2]) < 0.2  # it stands again
+
+
+def test_a_training_ends_with_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def noted(model: Path, poses: np.ndarray, *made: Path, **more: Any) -> str:
+        seen.update(more, poses=poses, made=[path.name for path in made])
+        return ""
+
+    monkeypatch.setattr(train_teacher, "render_film", noted)
+    monkeypatch.setattr(train_teacher, "_FILM_S", 1)
+    run = tmp_path / "run"
+    settings = [text for text in TINY if text != "train.film=false"]
+    assert call(train.main, "teacher", *settings, "--iterations", "1", "--out", str(run)) == 0
+    assert seen["poses"].shape == seen["ghost"].shape == (50, 36) and len(seen["captions"]) == 50
+    assert seen["made"] == ["film.mp4", "film.png"]
