@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/robot.h"
@@ -204,15 +205,12 @@ class Env {
 
   /// The command in force, (3): during a reflex that of the motion to which it goes back.
   const float* command(int env) const {
-    const Episode& e = episodes_[env];
-    const bool away = e.home_stream >= 0;
-    return pool_->at(away ? e.home_stream : e.stream, away ? e.home_frame : e.frame).command;
+    const auto [stream, frame] = episodes_[env].home();
+    return pool_->at(stream, frame).command;
   }
 
   /// Where environment `env` is in its reference.
-  ReferenceView reference(int env) const {
-    return pool_->at(episodes_[env].stream, episodes_[env].frame);
-  }
+  ReferenceView reference(int env) const { return reference_at(episodes_[env], 0); }
 
  private:
   // what an environment remembers beside its physics
@@ -228,6 +226,11 @@ class Env {
     Vec3 feet[2];               // world positions after the last step
     Vec3 drift = Vec3::Zero();  // vx, vy, wz: recent mean of velocity minus command
     int air_steps[2] = {0, 0};  // since each foot was loaded
+
+    // stream and frame where it is, or without the reflex would be
+    std::pair<int, int> home() const {
+      return home_stream < 0 ? std::pair(stream, frame) : std::pair(home_stream, home_frame);
+    }
   };
   struct Scratch {
     ModelPtr model;
