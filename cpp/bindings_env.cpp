@@ -2,8 +2,6 @@
 
 #include "bindings_env.h"
 
-#include <torch/csrc/utils/pybind.h>
-
 #include "bindings.h"
 #include "env/bench.h"
 #include "motion/live.h"
@@ -12,6 +10,7 @@ namespace twist {
 namespace {
 
 using Floats = py::array_t<float>;
+using FloatRows = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 int checked(const EnvHandle& handle, int env) {
   if (env < 0 || env >= handle.env->num_envs())
@@ -19,15 +18,15 @@ int checked(const EnvHandle& handle, int env) {
   return env;
 }
 
-void step(EnvHandle& handle, const at::Tensor& actions) {
-  auto& [env, workers] = handle;
-  const std::vector<std::int64_t> shape = {env->num_envs(), env->robot().num_actions()};
-  if (actions.sizes() != at::IntArrayRef(shape))
-    fail("actions have shape ", actions.sizes(), ", expected ", at::IntArrayRef(shape));
-  const at::Tensor floats = actions.to(at::kCPU, at::kFloat).contiguous();
-  workers->run(env->num_envs(), [&](int i, int worker) {
-    env->step(i, worker, floats.data_ptr<float>() + i * shape[1]);
-  });
+void step(EnvHandle& handle, const FloatRows& actions) {
+  Env& env = *handle.env;
+  const int envs = env.num_envs(), width = env.robot().num_actions();
+  if (actions.ndim() != 2 || actions.shape(0) != envs || actions.shape(1) != width)
+    fail("actions must have shape (", envs, ", ", width, ")");
+  const float* rows = actions.data();
+  py::gil_scoped_release release;
+  handle.workers->run(
+      envs, [&](int i, int worker) { env.step(i, worker, rows + std::size_t(i) * width); });
 }
 
 void reset_standing(EnvHandle& handle, int i) {
@@ -84,7 +83,7 @@ void bind_env_class(py::module_& m) {
              return EnvHandle{std::move(env), std::move(workers)};
            }),
            "robot"_a, "settings"_a, "pool"_a, "num_envs"_a, "workers"_a, "seed"_a, Release())
-      .def("step", &step, "actions"_a, Release())
+      .def("step", &step, "actions"_a, "20 ms of every environment under actions (envs, actions).")
       .def("reset_standing", &reset_standing, "env"_a,
            "An episode of the evaluation protocol from standing, at the present frame of live "
            "motion.",

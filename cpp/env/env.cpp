@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <tuple>
 
 #include "base/error.h"
 #include "base/simulate.h"
-#include "motion/reflex.h"
 
 namespace twist {
 namespace {
@@ -95,31 +93,6 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
   pose_statue();
   set_pool(std::move(pool_));
 }
-
-void Env::set_pool(std::shared_ptr<const MotionPool> pool) {
-  pool_ = std::move(pool);
-  if (pool_->live() && pool_->streams() != num_envs_) {
-    fail("live motion has ", pool_->streams(), " streams for ", num_envs_,
-         " environments; each needs its own");
-  }
-  std::vector<int> lengths;
-  for (int stream = 0; stream < pool_->streams(); ++stream)
-    lengths.push_back(pool_->length(stream));
-  starts_ =
-      std::make_unique<StartSampler>(lengths, pool_->weights(), settings_.reset.failure_share);
-  reset_all();
-}
-
-// the first episodes end at different times, or all would end together for ever
-void Env::reset_all() {
-  for (int env = 0; env < num_envs_; ++env) {
-    reset(env, 0);
-    Episode& episode = episodes_[env];
-    Random random(seed_, env, episode.count - 1, Purpose::kCommand);
-    episode.limit = 1 + random.index(episode.limit);
-  }
-}
-
 void Env::step(int env, int worker, const float* action) {
   Episode& episode = episodes_[env];
   Scratch& scratch = scratch_[worker];
@@ -127,7 +100,8 @@ void Env::step(int env, int worker, const float* action) {
   const int num_actions = robot_->num_actions();
   float* last = actions_.data() + std::size_t(env) * num_actions;
   StopWatch watch(scratch.profile, profiling);
-  if (!pool_->knows(episode.stream, episode.frame))
+  const auto [home_stream, home_frame] = episode.home();
+  if (!pool_->knows(home_stream, home_frame))
     fail("the live motion of environment ", env, " must be advanced before it is stepped");
 
   // act
@@ -172,10 +146,8 @@ void Env::step(int env, int worker, const float* action) {
   ++sums.causes[static_cast<int>(cause[env])];
   sums.episode_steps += episode.steps;
   if (cause[env] != Cause::kTimeOut && !pool_->live()) {
-    const bool away = episode.home_stream >= 0;
-    const int stream = away ? episode.home_stream : episode.stream;
-    starts_->add_failure(
-        stream, std::min(away ? episode.home_frame : episode.frame, pool_->length(stream) - 1));
+    const auto [stream, frame] = episode.home();
+    starts_->add_failure(stream, frame);
   }
   const std::size_t row = std::size_t(env) * layout_.width();
   std::copy_n(&observation[row], layout_.width(), &final_observation[row]);
@@ -253,31 +225,6 @@ void Env::push_sometimes(int env) {
   const double wait = random.uniform(s.push_every_s[0], s.push_every_s[1]);
   episode.next_push = episode.steps + std::max(1, static_cast<int>(wait / kControlStep));
 }
-
-// the next frame; after a reflex the motion goes on where it would have been
-void Env::move_on(Episode& e) const {
-  ++e.steps;
-  ++e.frame;
-  if (e.home_stream < 0) return;
-  e.home_frame = std::min(e.home_frame + 1, pool_->length(e.home_stream) - 1);
-  if (e.frame < pool_->length(e.stream) - 1) return;
-  e.stream = e.home_stream;
-  e.frame = e.home_frame;
-  e.home_stream = -1;
-}
-
-// a standing robot that was pushed gets a reference that steps
-void Env::react(int env, const Scratch& scratch) {
-  Episode& e = episodes_[env];
-  if (pool_->reflexes().empty() || e.home_stream >= 0) return;
-  const Vec2 velocity = scratch.body.lin_vel.head<2>();
-  if (velocity.norm() < settings_.reflex.speed || !pool_->stands(e.stream, e.frame)) return;
-  e.home_stream = e.stream;
-  e.home_frame = e.frame;
-  e.stream = pool_->streams() + choose_reflex(pool_->reflexes(), velocity);
-  e.frame = 0;
-}
-
 ReferenceView Env::reference_at(const Episode& episode, int ahead) const {
   return pool_->at(episode.stream,
                    std::min(episode.frame + ahead, pool_->length(episode.stream) - 1));
@@ -336,7 +283,7 @@ void Env::measure(int env, Scratch& scratch) {
     body.key_bodies[i] = heading_from_world * (key_body - Eigen::Map<const Vec3>(d->qpos));
   }
   Vec3& drift = episodes_[env].drift;
-  const float* command = reference_at(episodes_[env], 0).command;
+  const float* command = this->command(env);
   const Vec3 error = Vec3(body.lin_vel.x(), body.lin_vel.y(), body.gyro.z()) -
                      Vec3(command[0], command[1], command[2]);
   if (episodes_[env].steps > 0) drift += kControlStep / kDriftTime * (error - drift);
@@ -418,8 +365,10 @@ void Env::pose_statue() {
 }
 
 double Env::statue_reward(int env) const {
+  BodyState body = statue_;  // it falls behind the command
+  body.drift = -Eigen::Map<const Eigen::Vector3f>(command(env)).cast<double>();
   const StepView v{*robot_,
-                   statue_,
+                   body,
                    reference_at(episodes_[env], 0),
                    reference_at(episodes_[env], settings_.lookahead),
                    frame_layout_,
@@ -455,213 +404,4 @@ double Env::judge(int env, const Scratch& scratch) {
   sums.yaw_rate_error += std::abs(v.body.gyro.z() - command[2]);
   return total;
 }
-
-// the random stream of the new episode
-Random Env::begin(int env, int stream, int frame, Purpose purpose) {
-  Episode& episode = episodes_[env];
-  episode.stream = stream;
-  episode.frame = frame;
-  episode.steps = 0;
-  const int longest = static_cast<int>(settings_.episode_s / kControlStep);
-  episode.limit = pool_->live() ? longest : std::min(longest, pool_->length(stream) - 1 - frame);
-  episode.next_push = 0;
-  episode.home_stream = -1;
-  episode.drift.setZero();
-  episode.air_steps[0] = episode.air_steps[1] = 0;
-  ++episode.count;
-  return Random(seed_, env, episode.count, purpose);
-}
-
-void Env::draw_randomisation(int env) {
-  Episode& episode = episodes_[env];
-  Random random(seed_, env, episode.count, Purpose::kRandomise);
-  episode.random =
-      Randomisation::draw(settings_.randomise, episode.difficulty, robot_->num_joints(), random);
-}
-
-void Env::reset(int env, int worker) {
-  Episode& episode = episodes_[env];
-  episode.difficulty = difficulty_;
-  int stream = env, frame = episode.frame;
-  if (pool_->live()) {
-    // the motion goes on
-    if (episode.home_stream >= 0) frame = episode.home_frame;
-    if (!pool_->knows(env, frame)) frame = pool_->start(env);
-  } else {
-    // a trajectory and a frame that leaves some motion to track
-    Random draw(seed_, env, episode.count, Purpose::kMotion);
-    std::tie(stream, frame) = starts_->draw(draw);
-    if (draw.uniform() < settings_.reset.stand_share) frame = 0;
-  }
-  Random random = begin(env, stream, frame, Purpose::kReset);
-  draw_randomisation(env);
-  place(env, worker, random);
-}
-
-void Env::reset_at(int env, int worker, int stream, int frame, const Randomisation& given) {
-  episodes_[env].difficulty = difficulty_;
-  Random random = begin(env, stream, frame, Purpose::kReset);
-  episodes_[env].random = given;
-  place(env, worker, random);
-  cause[env] = Cause::kNone;
-}
-
-// puts the robot on the reference, with noise
-void Env::place(int env, int worker, Random& random) {
-  const ResetSettings& n = settings_.reset;
-  mjData* d = scratch_[worker].data.get();
-  mj_resetData(scratch_[worker].model.get(), d);
-  const float* frame = reference_at(episodes_[env], 0).frame;
-  const float* gravity = frame + frame_layout_.gravity();
-  Eigen::Quaterniond quat = tilt_from_gravity(Vec3(gravity[0], gravity[1], gravity[2]));
-  const Vec3 tilt(n.tilt * random.normal(), n.tilt * random.normal(), 0);
-  if (tilt.norm() > 0) quat = Eigen::AngleAxisd(tilt.norm(), tilt.normalized()) * quat;
-  const Vec3 start = terrain_.start(random);
-  d->qpos[0] = start.x();
-  d->qpos[1] = start.y();
-  const Eigen::Quaterniond turn(rot_z(start.z()));
-  quat_to_mujoco((turn * quat).normalized(), d->qpos + 3);
-  d->qpos[2] = frame[frame_layout_.height()];
-  for (int joint = 0; joint < robot_->num_joints(); ++joint) {
-    const double q = frame[frame_layout_.q() + joint] + n.q * random.normal();
-    d->qpos[7 + joint] = std::clamp(q, robot_->lower[joint], robot_->upper[joint]);
-    d->qvel[6 + joint] = frame[frame_layout_.qd() + joint] + n.qd * random.normal();
-  }
-  for (int axis = 0; axis < 3; ++axis) {
-    d->qvel[axis] = frame[frame_layout_.lin_vel() + axis] + n.lin_vel * random.normal();
-    d->qvel[3 + axis] = frame[frame_layout_.ang_vel() + axis] + n.ang_vel * random.normal();
-  }
-  Eigen::Map<Vec3>(d->qvel) = turn * Vec3(Eigen::Map<Vec3>(d->qvel));
-  settle(env, worker);
-}
-
-void Env::reset_standing(int env, int worker, int stream, const Randomisation& given) {
-  episodes_[env].difficulty = difficulty_;
-  const int frame = pool_->live() ? pool_->start(env) : 0;
-  Random random = begin(env, stream, frame, Purpose::kEvaluation);
-  episodes_[env].random = given;
-  mjData* d = scratch_[worker].data.get();
-  mj_resetData(scratch_[worker].model.get(), d);
-  quat_to_mujoco(Eigen::Quaterniond(rot_z(random.uniform(-M_PI, M_PI))), d->qpos + 3);
-  const Vec3 start = terrain_.start(random);
-  d->qpos[0] = start.x();
-  d->qpos[1] = start.y();
-  for (int joint = 0; joint < robot_->num_joints(); ++joint) {
-    d->qpos[7 + joint] = robot_->q_default[joint] + random.uniform(-0.05, 0.05);
-  }
-  for (int axis = 0; axis < 6; ++axis) d->qvel[axis] = random.uniform(-0.1, 0.1);
-  settle(env, worker);
-  cause[env] = Cause::kNone;
-}
-
-// puts the lowest sole point on the floor and observes the new state; there was no action yet
-void Env::settle(int env, int worker) {
-  Scratch& scratch = scratch_[worker];
-  mjModel* m = scratch.model.get();
-  mjData* d = scratch.data.get();
-  mj_kinematics(m, d);
-  const double floor = episodes_[env].random.terrain;
-  double lowest = 1e9;
-  for (const int geom : sole_geoms_) {
-    const double* at = d->geom_xpos + 3 * geom;
-    lowest =
-        std::min(lowest, at[2] - m->geom_size[3 * geom] - terrain_.height(floor, at[0], at[1]));
-  }
-  d->qpos[2] -= lowest;
-  mj_getState(m, d, state(env), mjSTATE_INTEGRATION);
-
-  const std::size_t actions = robot_->num_actions();
-  std::fill_n(actions_.begin() + env * actions, actions, 0.0f);
-  std::fill_n(before_.begin() + env * actions, actions, 0.0f);
-  scratch.body.last_qd.assign(d->qvel + 6, d->qvel + m->nv);
-  measure(env, scratch);
-  observe(env, scratch, &observation[std::size_t(env) * layout_.width()]);
-}
-
-EnvStatistics Env::take_statistics() {
-  EnvStatistics total;
-  total.terms.resize(weights_.size());
-  total.causes.resize(kNumCauses);
-  const EnvStatistics zero = total;
-  for (EnvStatistics& sums : sums_) {
-    total.steps += sums.steps;
-    total.episodes += sums.episodes;
-    total.quarantined += sums.quarantined;
-    total.reward += sums.reward;
-    total.velocity_error += sums.velocity_error;
-    total.yaw_rate_error += sums.yaw_rate_error;
-    total.episode_steps += sums.episode_steps;
-    for (std::size_t i = 0; i < total.terms.size(); ++i) total.terms[i] += sums.terms[i];
-    for (int i = 0; i < kNumCauses; ++i) total.causes[i] += sums.causes[i];
-    sums = zero;
-  }
-  return total;
-}
-
-int Env::record_size() const {
-  return state_size_ + 20 + 2 * robot_->num_actions() + layout_.width();
-}
-
-void Env::save(double* records) const {
-  const std::size_t actions = robot_->num_actions(), width = layout_.width();
-  for (int env = 0; env < num_envs_; ++env) {
-    const Episode& e = episodes_[env];
-    double* out =
-        std::copy_n(states_.data() + std::size_t(env) * state_size_, state_size_, records);
-    for (const double value :
-         {double(e.stream), double(e.frame), double(e.steps), double(e.limit), double(e.count),
-          e.difficulty, double(e.next_push), double(e.home_stream), double(e.home_frame)}) {
-      *out++ = value;
-    }
-    for (const Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift})
-      out = std::copy_n(vector->data(), 3, out);
-    out = std::copy_n(e.air_steps, 2, out);
-    out = std::copy_n(actions_.data() + env * actions, actions, out);
-    out = std::copy_n(before_.data() + env * actions, actions, out);
-    std::copy_n(observation.data() + env * width, width, out);
-    records += record_size();
-  }
-}
-
-void Env::load(const double* records) {
-  const std::size_t actions = robot_->num_actions(), width = layout_.width();
-  for (int env = 0; env < num_envs_; ++env) {
-    Episode& e = episodes_[env];
-    const double* in = records;
-    std::copy_n(in, state_size_, state(env));
-    in += state_size_;
-    e.stream = static_cast<int>(*in++);
-    e.frame = static_cast<int>(*in++);
-    e.steps = static_cast<int>(*in++);
-    e.limit = static_cast<int>(*in++);
-    e.count = static_cast<std::uint32_t>(*in++);
-    e.difficulty = *in++;
-    e.next_push = static_cast<int>(*in++);
-    e.home_stream = static_cast<int>(*in++);
-    e.home_frame = static_cast<int>(*in++);
-    draw_randomisation(env);
-    if (pool_->live()) {
-      // live motion is not saved: a new episode
-      e.frame = -1;
-      reset(env, 0);
-      records += record_size();
-      continue;
-    }
-    const int streams = pool_->streams() + static_cast<int>(pool_->reflexes().size());
-    if (e.stream < 0 || e.stream >= streams || e.home_stream >= pool_->streams() || e.frame < 0 ||
-        e.frame >= pool_->length(e.stream)) {
-      fail("the saved environments belong to another set of references");
-    }
-    for (Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift}) {
-      std::copy_n(in, 3, vector->data());
-      in += 3;
-    }
-    for (int& air_steps : e.air_steps) air_steps = static_cast<int>(*in++);
-    std::copy_n(in, actions, actions_.data() + env * actions);
-    std::copy_n(in + actions, actions, before_.data() + env * actions);
-    std::copy_n(in + 2 * actions, width, observation.data() + env * width);
-    records += record_size();
-  }
-}
-
 }  // namespace twist

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/robot.h"
@@ -40,15 +41,23 @@ struct ResetSettings {
   }
 };
 
-/// What the reference does when a robot that should stand is pushed: it takes steps
-/// (motion/reflex.h).
+/// What the reference does when a robot is pushed: it takes steps that fit the robot's velocity
+/// (motion/reflex.h) until that is near what the motion would have been.
 struct ReflexSettings {
-  double speed = 0.3;  ///< of the pelvis, m/s
+  double standing = 0.3;        ///< speed of the pelvis, m/s
+  double walking = 0.3;         ///< distance of a walking one's velocity from the reference, m/s
+  double walking_share = 0.15;  ///< to which this share of the reference's speed is added
+  double step = 0.8;  ///< largest change of the reference's velocity from step to step, m/s
 
   template <class V>
   void visit(V&& field) {
-    field("speed", speed, Valid(0.05, 10),
+    field("standing", standing, Valid(0.05, 100),
           "speed of a standing robot's pelvis from which the reference takes steps, in m/s");
+    field("walking", walking, Valid(0.05, 100),
+          "velocity error of a walking robot's pelvis from which the reference gives way, in m/s");
+    field("walking_share", walking_share, Valid(0, 10),
+          "share of the reference's speed that is added to it");
+    field("step", step, Valid(0, 100), "by how much it comes back with every step, in m/s");
   }
 };
 
@@ -73,7 +82,7 @@ struct EnvSettings {
     field("terrain", terrain, Valid(), "the floor");
     field("reset", reset, Valid(), "how episodes begin");
     field("randomise", randomise, Valid(), "what differs from episode to episode, and pushes");
-    field("reflex", reflex, Valid(), "steps after a push while standing");
+    field("reflex", reflex, Valid(), "steps after a push");
     field("termination", termination, Valid(), "how episodes end");
     field("action_mode", action_mode, Valid{"reference_residual", "default_offset"},
           "what the action is added to: the reference with its feed-forward, or the default pose");
@@ -194,10 +203,14 @@ class Env {
   };
   const Pose& pose(int env) const { return poses_[env]; }
 
-  /// Where environment `env` is in its reference.
-  ReferenceView reference(int env) const {
-    return pool_->at(episodes_[env].stream, episodes_[env].frame);
+  /// The command in force, (3): during a reflex that of the motion to which it goes back.
+  const float* command(int env) const {
+    const auto [stream, frame] = episodes_[env].home();
+    return pool_->at(stream, frame).command;
   }
+
+  /// Where environment `env` is in its reference.
+  ReferenceView reference(int env) const { return reference_at(episodes_[env], 0); }
 
  private:
   // what an environment remembers beside its physics
@@ -213,6 +226,11 @@ class Env {
     Vec3 feet[2];               // world positions after the last step
     Vec3 drift = Vec3::Zero();  // vx, vy, wz: recent mean of velocity minus command
     int air_steps[2] = {0, 0};  // since each foot was loaded
+
+    // stream and frame where it is, or without the reflex would be
+    std::pair<int, int> home() const {
+      return home_stream < 0 ? std::pair(stream, frame) : std::pair(home_stream, home_frame);
+    }
   };
   struct Scratch {
     ModelPtr model;
@@ -226,8 +244,14 @@ class Env {
   Random begin(int env, int stream, int frame, Purpose purpose);
   void draw_randomisation(int env);
   void push_sometimes(int env);
-  void move_on(Episode& episode) const;
+  void move_on(Episode& episode);
+  void go_home(Episode& episode, int frame);
   void react(int env, const Scratch& scratch);
+  void step_on(Episode& episode, const Vec2& velocity);
+  void begin_reflex(Episode& episode, const Vec2& velocity, const Swing& swing, bool stops);
+  bool is_pushed(const Vec2& velocity, const Vec2& planned) const;
+  Vec2 towards(const Vec2& from, const Vec2& to) const;
+  Vec2 planned_velocity(int stream, int frame) const;
   void place(int env, int worker, Random& random);
   void settle(int env, int worker);
   void set_targets(int env, Scratch& scratch) const;

@@ -87,6 +87,8 @@ Ppo::Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSe
   action_source_ = torch::tensor(source, torch::kLong).to(device);
   action_sign_ = torch::tensor(sign).to(device);
 
+  env_->profiling = true;
+
   // the normaliser knows the first observations before the first action
   normaliser_.add(
       torch::from_blob(env_->observation.data(), {env_->num_envs(), env_->layout().width()}));
@@ -95,8 +97,10 @@ Ppo::Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSe
 std::map<std::string, double> Ppo::iterate() {
   std::map<std::string, double> log;
   const auto start = std::chrono::steady_clock::now();
+  const std::vector<double> before = env_->profile();
   collect();
   log["collect_s"] = seconds_since(start);
+  report_profile(before, log);
 
   const auto middle = std::chrono::steady_clock::now();
   rollout_.estimate_advantage(settings_.gamma, settings_.lambda);
@@ -371,6 +375,20 @@ void Ppo::adapt_difficulty(double fall_rate) {
   if (fall_rate < settings_.ramp_fall_rate) difficulty += settings_.ramp;
   if (fall_rate > 2 * settings_.ramp_fall_rate) difficulty -= settings_.ramp;
   env_->set_difficulty(std::clamp(difficulty, 0.0, 1.0));
+}
+
+// seconds of this collection by what they were spent on; the policy gets what the phases of the
+// environment leave
+void Ppo::report_profile(const std::vector<double>& before,
+                         std::map<std::string, double>& log) const {
+  const std::vector<double> after = env_->profile();
+  double rest = log["collect_s"];
+  for (int phase = 0; phase < kNumPhases; ++phase) {
+    const double seconds = (after[phase] - before[phase]) / workers_->count();
+    log[std::string("profile/") + kPhaseNames[phase]] = seconds;
+    rest -= seconds;
+  }
+  log["profile/policy"] = rest;
 }
 
 void Ppo::report(std::map<std::string, double>& log) {

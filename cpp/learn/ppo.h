@@ -106,6 +106,7 @@ class Ppo {
   bool apply_gradient(at::Tensor gradient);
   void adapt_learning_rate(double kl);
   void adapt_difficulty(double fall_rate);
+  void report_profile(const std::vector<double>& before, std::map<std::string, double>& log) const;
   void report(std::map<std::string, double>& log);
 
   std::shared_ptr<Env> env_;

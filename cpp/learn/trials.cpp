@@ -84,7 +84,8 @@ class Course {
     const float* frame = v.now.frame;
     const Vec3 planned(frame[v.layout.lin_vel()], frame[v.layout.lin_vel() + 1],
                        frame[v.layout.ang_vel() + 2]);
-    const Vec3 command(v.now.command[0], v.now.command[1], v.now.command[2]);
+    const float* asked = env_->command(index_);
+    const Vec3 command(asked[0], asked[1], asked[2]);
     const Vec3 now = velocity();
     command_errors_.add(now - command);
     reference_errors_.add(now - planned);
@@ -117,8 +118,9 @@ class Course {
     r.mean_vy = mean.y();
     r.mean_wz = mean.z();
     r.drift = drift_;
-    r.reward = reward_ / steps_;
-    r.statue = statue_ / steps_;
+    const double outlived = steps_ - over_;
+    r.reward = reward_ / outlived;
+    r.statue = statue_ / outlived;
     r.quality = quality_.result();
     return r;
   }

@@ -68,6 +68,23 @@ bool MotionPool::stands(int stream, int frame) const {
   return true;
 }
 
+Swing MotionPool::swing(int stream, int frame) const {
+  constexpr int kSoon = 25;  // frames: longer than two feet are loaded in a walk
+  const int first = std::max(0, frame - kSoon), last = std::min(frame + kSoon, length(stream) - 1);
+  for (int foot = 0; foot < 2; ++foot) {
+    if (share(stream, frame, foot) > 0) continue;
+    int lift = frame;
+    while (lift > first && knows(stream, lift - 1) && share(stream, lift - 1, foot) <= 0) --lift;
+    return {foot, frame - lift};
+  }
+  for (int ahead = frame; ahead <= last; ++ahead) {
+    for (int foot = 0; foot < 2; ++foot) {
+      if (share(stream, ahead, foot) <= 0) return {foot, frame - ahead};
+    }
+  }
+  return {0, -kSoon};
+}
+
 void MotionPool::write(int stream, int frame, const float* motion, const float* command,
                        const ReferenceDynamics& dynamics) {
   float* out = rows_.data() + offset(stream, frame);

@@ -23,11 +23,18 @@ struct ReferenceView {
 
 class MotionPool;
 
-/// A motion that brings a standing robot that was pushed back to standing: it begins in the middle
-/// of a walk, at the moment when one foot lifts off, and stops.
+/// Walking at a constant velocity, from the moment when one foot lifts off: what a robot that was
+/// pushed can follow, whatever its reference did. Either it goes on, or it stops at once.
 struct Reflex {
-  Vec2 velocity;  ///< of the walk at the beginning, heading frame, m/s
-  int foot = 0;   ///< the foot that steps first: 0 left, 1 right
+  Vec2 velocity;      ///< at the beginning, heading frame, m/s
+  int foot = 0;       ///< the foot that lifts off: 0 left, 1 right
+  bool stops = true;  ///< ends standing
+};
+
+/// Where a foot is in its swing.
+struct Swing {
+  int foot = 0;    ///< 0 left, 1 right
+  int frames = 0;  ///< since it lifted off; negative: until it will
 };
 
 /// All reflexes: entry i is stream i of the pool.
@@ -64,6 +71,15 @@ class MotionPool {
   /// Whether the reference stands still at a frame, on both feet and at command zero.
   bool stands(int stream, int frame) const;
 
+  /// The foot that swings at a frame or, while both are loaded, swings next. The left one if none
+  /// does soon.
+  Swing swing(int stream, int frame) const;
+
+  /// Whether a foot lifts off at a frame.
+  bool lifts_off(int stream, int frame, int foot) const {
+    return frame > 0 && share(stream, frame, foot) <= 0 && share(stream, frame - 1, foot) > 0;
+  }
+
   /// The first frame that is not known (yet).
   int length(int stream) const {
     return stream < streams_ ? lengths_[stream] : reflexes_.pool->length(stream - streams_);
@@ -94,6 +110,10 @@ class MotionPool {
              const ReferenceDynamics& dynamics);
 
  private:
+  // planned share of the load
+  float share(int stream, int frame, int foot) const {
+    return at(stream, frame).frame[layout_.contact() + foot];
+  }
   std::size_t offset(int stream, int frame) const {
     return (std::size_t(stream) * frames_ + (live_ ? frame % frames_ : frame)) * stride_;
   }

@@ -19,7 +19,7 @@ from .config import config_from_dict, load_robot, parse_override
 from .config_checks import check_evaluation
 from .evaluation import Policy, load_policy, motion_for, report
 from .exam_tables import exam_table
-from .exams import EXAMS
+from .exams import EXAMS, usual_exams
 from .fields import apply, nest
 from .progress import make_console
 from .references import find_cmg, load_cmg
@@ -91,7 +91,7 @@ def _evaluate(policy: Policy, options: argparse.Namespace) -> None:
     motion = motion_for(policy, _C.Workers(policy.config.train.threads))
     subject = Subject(motion, policy.checkpoint.policy)
     answer = report(options.model, policy.config, policy.checkpoint)
-    for name in options.exams or EXAMS:
+    for name in options.exams or usual_exams(policy.config):
         answer[name] = EXAMS[name](subject, policy.config.evaluation.episodes)
         console.print(exam_table(name, answer[name]))
     answer["checkpoint"] = str(policy.file)

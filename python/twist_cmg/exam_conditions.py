@@ -1,11 +1,13 @@
-"""Exams under other conditions: bodies, floors, sensors and terrain that are not the nominal ones.
+"""Exams under other conditions: bodies, floors, sensors and terrain that are not the nominal ones,
+and recorded motion.
 
-Each value is tried over four commands, for 10 s of which the first 2 s do not count.
+Conditions are tried over four commands, for 10 s of which the first 2 s do not count.
 """
 
 import math
 
 from . import _C
+from .locomotion import FRAMES_PER_S
 from .references import Command
 from .trials import WALK, Answer, Cell, Subject, brief, frames_for
 
@@ -58,6 +60,22 @@ def exam_terrain(subject: Subject, episodes: int) -> Answer:
         for trial in trials:
             trial.body.terrain = 1.0
         cells.append({"kind": kind, "size": size, **_walk(subject, pool, trials, environment)})
+    return {"cells": cells}
+
+
+def exam_clips(subject: Subject, episodes: int) -> Answer:
+    """Each recorded clip from its beginning to its end: survival and tracking errors."""
+    names, pool = subject.motion.clip_pool()
+    cells = []
+    for stream, (name, frames) in enumerate(zip(names, pool.lengths, strict=True)):
+        trials = [subject.trial(stream) for _ in range(episodes)]
+        for trial in trials:
+            trial.frame = 0
+        seconds = (frames - 2) / FRAMES_PER_S
+        columns = subject.run(pool, trials, seconds)
+        lived = float(columns["steps"].mean()) / FRAMES_PER_S
+        errors = brief(columns, "reference_rmse_1s", "joint_error", "key_body_error", "tilt_error")
+        cells.append({"name": name, "seconds": seconds, "lived_s": lived, **errors})
     return {"cells": cells}
 
 

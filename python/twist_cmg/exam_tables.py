@@ -82,6 +82,16 @@ def _terrain(answer: Answer) -> Table:
     return _conditions(answer, "uneven ground", "kind", "size")
 
 
+def _clips(answer: Answer) -> Table:
+    heads = ("survival", "lived, s", "of", "1-s RMSE", "joints, rad", "key bodies, m")
+    table = _table("recorded clips", "", *heads)
+    for cell in answer["cells"]:
+        errors = (cell[name] for name in ("reference_rmse_1s", "joint_error", "key_body_error"))
+        lived = f"{cell['lived_s']:.1f}", f"{cell['seconds']:.1f}"
+        table.add_row(cell["name"], _share(cell), *lived, *map(_plain, errors))
+    return table
+
+
 def _conditions(answer: Answer, title: str, name: str, value: str) -> Table:
     table = _table(title, name, value, "survival", "v 1-s", "yaw 1-s")
     for cell in answer["cells"]:
@@ -100,6 +110,7 @@ _TABLES: Mapping[str, Callable[[Answer], Table]] = {
     "transitions": _transitions,
     "sweep": _sweep,
     "terrain": _terrain,
+    "clips": _clips,
 }
 _UNITS = dict.fromkeys(("velocity_rmse_1s", "slip"), "m/s") | {
     "yaw_rate_rmse_1s": "rad/s",

@@ -9,8 +9,9 @@ those under other conditions in `exam_conditions.py`.
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from .exam_conditions import exam_sweep, exam_terrain
+from .exam_conditions import exam_clips, exam_sweep, exam_terrain
 from .exam_events import exam_kicks, exam_pulses, exam_transitions
+from .fields import Section
 from .references import Command, command_grid
 from .trials import STAND, WALK, Answer, Cell, Subject, frames_for, grouped, named, summarise
 
@@ -51,7 +52,13 @@ EXAMS: Mapping[str, Callable[[Subject, int], Answer]] = {
     "transitions": exam_transitions,
     "sweep": exam_sweep,
     "terrain": exam_terrain,
+    "clips": exam_clips,
 }
+
+
+def usual_exams(config: Section) -> list[str]:
+    """All exams, those of recorded clips only for a policy that was trained on some."""
+    return [name for name in EXAMS if name != "clips" or config.reference.source == "clips"]
 
 
 def constant(

@@ -62,6 +62,11 @@ class Motion:
         plan = _C.random_plan(self.config.commands, 64, reference.frames, reference.seed + MAX_SEED)
         return self._pool(self._generate(training_source(self.config), plan))
 
+    def clip_pool(self) -> tuple[list[str], _C.MotionPool]:
+        """The recorded motion, a stream for each clip, and their names."""
+        names, motion = named_clips(self.robot, self.config.reference.clips, lambda _: None)
+        return names, self._pool(motion)
+
     def command_pool(self, commands: Sequence[Command], frames: int) -> _C.MotionPool:
         """Constant commands, one a stream, made by the generator that the evaluation follows."""
         return self.planned_pool(_C.constant_plan(list(commands), frames))
@@ -207,15 +212,22 @@ def clip_motion(
 
     A folder made by `data window` is mapped into memory, not loaded.
     """
+    return named_clips(robot, where, note)[1]
+
+
+def named_clips(
+    robot: _C.Robot, where: Sequence[str], note: Callable[[str], None]
+) -> tuple[list[str], _C.Trajectories]:
+    """The same, with a name for each stream."""
     if len(where) == 1 and is_set(Path(where[0])):
         rows, commands, lengths, weights, _ = open_set(Path(where[0]), robot.joint_names)
         motion = _C.Trajectories.mapped(rows, commands, lengths.tolist(), robot.num_joints)
         motion.weights = weights.tolist()
-        return motion
+        return [f"stream {i}" for i in range(len(lengths))], motion
     clips, report = read_clips(find_sources(where), robot)
     for line in report:
         note(line)
-    return rows_of(clips, robot)
+    return [clip.name for clip in clips], rows_of(clips, robot)
 
 
 def mixed_motion(parts: Sequence[tuple[_C.Trajectories, float]]) -> _C.Trajectories:
