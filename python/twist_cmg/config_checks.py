@@ -3,23 +3,34 @@
 import torch
 
 from . import _C
-from .fields import Section
+from .fields import Section, SettingsLike
 from .locomotion import FRAMES_PER_S
 
 
 def check_teacher(config: Section) -> None:
     """ValueError if the settings of a teacher do not fit each other."""
     check_commands(config.commands)
+    check_randomise(config.env.randomise)
     check_stages(config)
     check_evaluation(config.evaluation)
 
 
 def check_commands(commands: _C.CommandSettings) -> None:
-    """ValueError naming the first range that is not two ascending numbers."""
-    for name in ("vx", "vy", "wz", "hold_s"):
-        given = list(getattr(commands, name))
+    """ValueError naming the first range of the commands that is none."""
+    _check_ranges("commands", commands, "vx", "vy", "wz", "hold_s")
+
+
+def check_randomise(settings: _C.RandomiseSettings) -> None:
+    """ValueError naming the first range of the randomisation that is none."""
+    factors = ("friction", "mass", "payload", "strength", "gains")
+    _check_ranges("env.randomise", settings, *factors, "delay", "push_every_s")
+
+
+def _check_ranges(section: str, settings: SettingsLike, *names: str) -> None:
+    for name in names:
+        given = list(getattr(settings, name))
         if len(given) != 2 or given[0] > given[1]:
-            raise ValueError(f"commands.{name} must be two ascending numbers, not {given}")
+            raise ValueError(f"{section}.{name} must be two ascending numbers, not {given}")
 
 
 def check_stages(config: Section) -> None:

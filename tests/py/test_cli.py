@@ -14,6 +14,7 @@ from tiny import TINY, Main, answer, call, train_tiny
 from twist_cmg import bench, evaluate, film, play, train
 
 TINY_CMG = [
+    "cmg_train.iterations=1",
     "data.streams=24",
     "data.frames=400",
     "cmg.hidden=16",
@@ -56,11 +57,29 @@ TINY_CMG = [
         ),
         (train.main, ["teacher", *TINY, "train.start=x"], "there is no policy"),
         (train.main, ["teacher", *TINY, "train.start=student"], "no student is shipped"),
-        (train.main, ["teacher", "commands.vx=[1, 0]"], "two ascending numbers, not [1.0, 0.0]"),
-        (train.main, ["cmg", "commands.hold_s=[]"], "commands.hold_s must be two ascending"),
-        (train.main, ["teacher", "evaluation.wz=[]"], "evaluation.wz must name a velocity"),
-        (train.main, ["teacher", "evaluation.settle_s=20"], "(20 s), not 20 s"),
-        (train.main, ["teacher", "evaluation.decimation=20"], "must be 0.02 s, not 0.002 * 20"),
+        (
+            train.main,
+            ["teacher", *TINY, "commands.vx=[1, 0]"],
+            "two ascending numbers, not [1.0, 0.0]",
+        ),
+        (
+            train.main,
+            ["cmg", *TINY_CMG, "commands.hold_s=[]"],
+            "commands.hold_s must be two ascending",
+        ),
+        (
+            train.main,
+            ["teacher", *TINY, "env.randomise.push_every_s=[2]"],
+            "env.randomise.push_every_s must be two ascending numbers, not [2.0]",
+        ),
+        (train.main, ["teacher", *TINY, "env.randomise.mass=[2, 1]"], "not [2.0, 1.0]"),
+        (train.main, ["teacher", *TINY, "evaluation.wz=[]"], "evaluation.wz must name a velocity"),
+        (train.main, ["teacher", *TINY, "evaluation.settle_s=4"], "(4 s), not 4 s"),
+        (
+            train.main,
+            ["teacher", *TINY, "evaluation.decimation=20"],
+            "must be 0.02 s, not 0.002 * 20",
+        ),
         (train.main, ["cmg", "--envs", "3"], "a CMG learns without environments"),
         (train.main, ["cmg", "evaluation.seconds=4"], "an exam of 4 s is too short"),
         (train.main, ["student"], "training a student is not available yet"),

@@ -85,15 +85,15 @@ def test_a_wrong_stage_stops_a_training_before_it_begins(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("refresh", [1, 2, 3])
+@pytest.mark.parametrize(("refresh", "first"), [(1, 2), (2, 2), (2, 3)])
 def test_a_refreshed_run_continues_exactly(
-    refresh: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    refresh: int, first: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = (*TINY, "reference.stages=[stage1_basic, stage2_turn]")
     new = (*stages, f"reference.refresh={refresh}")
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
     once = train_tiny(capsys, *new, "--iterations", "4", "--out", whole)
-    train_tiny(capsys, *new, "--iterations", "2", "--out", parts)
+    train_tiny(capsys, *new, "--iterations", str(first), "--out", parts)
     both = train_tiny(capsys, "--resume", parts, "--iterations", "4", "--threads", "1")
     assert both["hash"] == once["hash"]
     late = (*stages, "reference.refresh=1000", "--out", str(tmp_path / "late"))

@@ -60,15 +60,15 @@ def test_errors_are_weighted_by_the_time_they_are_means_of() -> None:
         made_up(
             3,
             counted=[100, 300, 0],
-            windows=[10, 0, 0],
+            windows=[30, 10, 0],
             velocity_rmse=[0.1, 0.3, np.nan],
-            velocity_rmse_1s=[0.2, np.nan, np.nan],
+            velocity_rmse_1s=[0.2, 0.4, np.nan],
             mean_vx=[0.4, 0.8, np.nan],
             power=[100, 200, np.nan],
         )
     )
     assert cell["velocity_rmse"] == pytest.approx(math.sqrt((0.01 + 3 * 0.09) / 4))
-    assert cell["velocity_rmse_1s"] == pytest.approx(0.2)
+    assert cell["velocity_rmse_1s"] == pytest.approx(math.sqrt((3 * 0.04 + 0.16) / 4))
     assert cell["mean_vx"] == pytest.approx(0.7) and cell["power"] == pytest.approx(175)
 
 

@@ -16,6 +16,7 @@ TINY = [
     "ppo.network.actor=[16]",
     "ppo.network.critic=[16]",
     "train.envs=16",
+    "train.iterations=1",
     "train.threads=2",
     "train.film=false",
     "train.evaluate_every=0",
