@@ -179,13 +179,14 @@ def test_errors_are_those_of_the_series(subject: Subject) -> None:
 
 
 def test_threads_do_not_change_a_result(subject: Subject) -> None:
-    pool = subject.motion.command_pool([WALK], frames_for(0.6))
+    pool = subject.motion.command_pool([WALK], frames_for(0.2))
     trials = [subject.trial(0) for _ in range(6)]  # not a whole group of those that act together
     motion = replace(subject.motion, workers=_C.Workers(1))
-    one = Subject(motion, subject.policy).run(pool, trials, 0.6)
-    two = subject.run(pool, trials, 0.6)
-    for name in NAMES:
-        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+    one = Subject(motion, subject.policy).run(pool, trials, 0.2)
+    for _ in range(20):  # who takes the only group is a matter of luck
+        two = subject.run(pool, trials, 0.2)
+        for name in NAMES:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
 
 
 def test_a_fallen_robot_is_counted_until_it_falls(subject: Subject) -> None:
