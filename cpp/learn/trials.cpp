@@ -1,5 +1,7 @@
 #include "learn/trials.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <deque>
@@ -192,6 +194,7 @@ std::vector<TrialResult> run_trials(std::shared_ptr<const Robot> robot, const En
 
   std::vector<TrialResult> results(count);
   workers.run((count + kGroup - 1) / kGroup, [&](int group, int worker) {
+    at::init_num_threads();  // a thread's first torch operation must know that it is alone
     const int first = group * kGroup, size = std::min(kGroup, count - first);
     std::vector<Course> courses;
     for (int i = first; i < first + size; ++i)

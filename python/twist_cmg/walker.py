@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from . import _C
@@ -43,7 +42,7 @@ class Walker:
         self._live.set_commands([command])
         self._live.advance(1)
         action = self._policy.act(self._env.observation)
-        self._env.step(torch.from_numpy(action))
+        self._env.step(action)
         cause = self._env.causes[0]
         if cause != "none":
             self.reset()
