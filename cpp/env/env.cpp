@@ -97,16 +97,18 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
 }
 
 void Env::set_pool(std::shared_ptr<const MotionPool> pool) {
-  pool_ = std::move(pool);
-  if (pool_->live() && pool_->streams() != num_envs_) {
-    fail("live motion has ", pool_->streams(), " streams for ", num_envs_,
+  if (pool->live() && pool->streams() != num_envs_) {
+    fail("live motion has ", pool->streams(), " streams for ", num_envs_,
          " environments; each needs its own");
   }
+  pool_ = std::move(pool);
   std::vector<int> lengths;
   for (int stream = 0; stream < pool_->streams(); ++stream)
     lengths.push_back(pool_->length(stream));
   starts_ =
       std::make_unique<StartSampler>(lengths, pool_->weights(), settings_.reset.failure_share);
+  // places in the old motion mean nothing in the new
+  for (Episode& episode : episodes_) episode.frame = episode.home_stream = -1;
   reset_all();
 }
 
@@ -127,7 +129,8 @@ void Env::step(int env, int worker, const float* action) {
   const int num_actions = robot_->num_actions();
   float* last = actions_.data() + std::size_t(env) * num_actions;
   StopWatch watch(scratch.profile, profiling);
-  if (!pool_->knows(episode.stream, episode.frame))
+  const auto [home_stream, home_frame] = episode.home();
+  if (!pool_->knows(home_stream, home_frame))
     fail("the live motion of environment ", env, " must be advanced before it is stepped");
 
   // act
@@ -172,10 +175,8 @@ void Env::step(int env, int worker, const float* action) {
   ++sums.causes[static_cast<int>(cause[env])];
   sums.episode_steps += episode.steps;
   if (cause[env] != Cause::kTimeOut && !pool_->live()) {
-    const bool away = episode.home_stream >= 0;
-    const int stream = away ? episode.home_stream : episode.stream;
-    starts_->add_failure(
-        stream, std::min(away ? episode.home_frame : episode.frame, pool_->length(stream) - 1));
+    const auto [stream, frame] = episode.home();
+    starts_->add_failure(stream, std::min(frame, pool_->length(stream) - 1));
   }
   const std::size_t row = std::size_t(env) * layout_.width();
   std::copy_n(&observation[row], layout_.width(), &final_observation[row]);
@@ -259,7 +260,7 @@ void Env::move_on(Episode& e) const {
   ++e.steps;
   ++e.frame;
   if (e.home_stream < 0) return;
-  e.home_frame = std::min(e.home_frame + 1, pool_->length(e.home_stream) - 1);
+  ++e.home_frame;
   if (e.frame < pool_->length(e.stream) - 1) return;
   e.stream = e.home_stream;
   e.frame = e.home_frame;
@@ -269,7 +270,7 @@ void Env::move_on(Episode& e) const {
 // a standing robot that was pushed gets a reference that steps
 void Env::react(int env, const Scratch& scratch) {
   Episode& e = episodes_[env];
-  if (pool_->reflexes().empty() || e.home_stream >= 0) return;
+  if (pool_->reflexes().empty() || e.home_stream >= 0 || !pool_->knows(e.stream, e.frame)) return;
   const Vec2 velocity = scratch.body.lin_vel.head<2>();
   if (velocity.norm() < settings_.reflex.speed || !pool_->stands(e.stream, e.frame)) return;
   e.home_stream = e.stream;
@@ -418,8 +419,11 @@ void Env::pose_statue() {
 }
 
 double Env::statue_reward(int env) const {
+  BodyState body = statue_;  // it falls behind the command
+  body.drift =
+      -Eigen::Map<const Eigen::Vector3f>(reference_at(episodes_[env], 0).command).cast<double>();
   const StepView v{*robot_,
-                   statue_,
+                   body,
                    reference_at(episodes_[env], 0),
                    reference_at(episodes_[env], settings_.lookahead),
                    frame_layout_,
@@ -482,10 +486,9 @@ void Env::draw_randomisation(int env) {
 void Env::reset(int env, int worker) {
   Episode& episode = episodes_[env];
   episode.difficulty = difficulty_;
-  int stream = env, frame = episode.frame;
+  int stream = env, frame = episode.home().second;
   if (pool_->live()) {
     // the motion goes on
-    if (episode.home_stream >= 0) frame = episode.home_frame;
     if (!pool_->knows(env, frame)) frame = pool_->start(env);
   } else {
     // a trajectory and a frame that leaves some motion to track
@@ -642,14 +645,14 @@ void Env::load(const double* records) {
     draw_randomisation(env);
     if (pool_->live()) {
       // live motion is not saved: a new episode
-      e.frame = -1;
+      e.frame = e.home_stream = -1;
       reset(env, 0);
       records += record_size();
       continue;
     }
     const int streams = pool_->streams() + static_cast<int>(pool_->reflexes().size());
-    if (e.stream < 0 || e.stream >= streams || e.home_stream >= pool_->streams() || e.frame < 0 ||
-        e.frame >= pool_->length(e.stream)) {
+    if (e.stream < 0 || e.stream >= streams || e.home_stream >= pool_->streams() ||
+        !pool_->knows(e.stream, e.frame) || !pool_->knows(e.home().first, e.home().second)) {
       fail("the saved environments belong to another set of references");
     }
     for (Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift}) {

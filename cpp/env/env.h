@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/robot.h"
@@ -179,7 +180,9 @@ class Env {
   /// reference, both feet loaded and nothing done.
   double statue_reward(int env) const;
 
-  /// Everything needed to continue exactly, as numbers: (envs, record_size()).
+  /// Everything needed to continue exactly, as numbers: (envs, record_size()). Bodies that were
+  /// given to `reset_at` or `reset_standing` are not kept, they are drawn as in training; on live
+  /// motion, episodes begin anew.
   int record_size() const;
   void save(double* records) const;
   void load(const double* records);
@@ -195,9 +198,7 @@ class Env {
   const Pose& pose(int env) const { return poses_[env]; }
 
   /// Where environment `env` is in its reference.
-  ReferenceView reference(int env) const {
-    return pool_->at(episodes_[env].stream, episodes_[env].frame);
-  }
+  ReferenceView reference(int env) const { return reference_at(episodes_[env], 0); }
 
  private:
   // what an environment remembers beside its physics
@@ -213,6 +214,11 @@ class Env {
     Vec3 feet[2];               // world positions after the last step
     Vec3 drift = Vec3::Zero();  // vx, vy, wz: recent mean of velocity minus command
     int air_steps[2] = {0, 0};  // since each foot was loaded
+
+    // stream and frame where it is, or without the reflex would be
+    std::pair<int, int> home() const {
+      return home_stream < 0 ? std::pair(stream, frame) : std::pair(home_stream, home_frame);
+    }
   };
   struct Scratch {
     ModelPtr model;

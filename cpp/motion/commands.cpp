@@ -313,6 +313,7 @@ CommandSet CommandSampler::preset_set(const std::string& name) const {
 }
 
 CommandSettings stage_commands(const CommandSettings& settings, const std::string& preset) {
+  if (preset == kMixed) return settings;
   const CommandSet set = find_preset(preset, CommandSet(settings));
   CommandSettings stage = settings;
   stage.vx.assign(set.vx.begin(), set.vx.end());

@@ -43,6 +43,7 @@ LiveMotion::LiveMotion(const Robot& robot, std::shared_ptr<Generator> generator,
 }
 
 void LiveMotion::draw_commands(const CommandSettings& settings, std::uint64_t seed) {
+  check_ranges(settings);
   settings_ = settings;
   seed_ = seed;
   for (std::size_t stream = 0; stream < targets_.size(); ++stream) {

@@ -18,7 +18,8 @@ class LiveMotion {
   LiveMotion(const Robot& robot, std::shared_ptr<Generator> generator, int streams, int ahead,
              std::shared_ptr<Workers> workers);
 
-  /// From now on targets change at random, as in `random_plan`.
+  /// From now on targets change at random, as in `random_plan`. Throws UserError for a range that
+  /// is not two ascending numbers.
   void draw_commands(const CommandSettings& settings, std::uint64_t seed);
 
   /// Targets (streams) from now on.

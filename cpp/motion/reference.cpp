@@ -36,6 +36,13 @@ bool supports(const CommandSettings& settings, const Command& command) {
          within(command.wz, settings.wz, share);
 }
 
+void check_ranges(const CommandSettings& settings) {
+  for (const auto* range : {&settings.vx, &settings.vy, &settings.wz, &settings.hold_s}) {
+    if (range->size() != 2 || (*range)[0] > (*range)[1])
+      fail("a command range needs two ascending numbers");
+  }
+}
+
 Command sample_command(const CommandSettings& settings, Random& random) {
   const double kind = random.uniform();
   Command command{random.uniform(settings.vx[0], settings.vx[1]),
@@ -58,10 +65,7 @@ Command sample_command(const CommandSettings& settings, Random& random) {
 
 CommandPlan random_plan(const CommandSettings& settings, int streams, int frames,
                         std::uint64_t seed) {
-  for (const auto* range : {&settings.vx, &settings.vy, &settings.wz, &settings.hold_s}) {
-    if (range->size() != 2 || (*range)[0] > (*range)[1])
-      fail("a command range needs two ascending numbers");
-  }
+  check_ranges(settings);
   CommandPlan plan{streams, frames, std::vector<Command>(std::size_t(streams) * frames)};
   for (int stream = 0; stream < streams; ++stream) {
     Random random(seed, stream, 0, Purpose::kCommand);

@@ -76,6 +76,9 @@ double side_share(const CommandSettings& settings, double vx);
 /// Whether a command lies in the set that is walked.
 bool supports(const CommandSettings& settings, const Command& command);
 
+/// Throws UserError unless every range is two ascending numbers.
+void check_ranges(const CommandSettings& settings);
+
 /// Draws one command target, which is in the set.
 Command sample_command(const CommandSettings& settings, Random& random);
 
