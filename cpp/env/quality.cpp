@@ -51,7 +51,7 @@ void QualityMeter::add_swings(const BodyState& body) {
       top_[side] = std::max(top_[side], ankle);
       continue;
     }
-    if (top_[side] >= 0 && steps_ > 1) {
+    if (top_[side] >= 0 && floor_[side] >= 0) {
       clearance_ += top_[side] - floor_[side];
       ++swings_;
     }
@@ -115,7 +115,7 @@ Quality QualityMeter::result() const {
   q.power = power_ / steps_;
   const double speed = std::hypot(speed_[0], speed_[1]) / steps_;
   q.cost_of_transport = q.power / (robot_->total_mass * kGravity * speed);
-  q.peak_force = peak_;
+  q.peak_force = steps_ > 0 ? peak_ : NAN;
   double difference2 = 0;
   for (int i = 0; i < 6; ++i) {
     const double sign = robot_->mirror_sign[robot_->leg_joints[0][i]];

@@ -61,7 +61,7 @@ class QualityMeter {
   double slip_ = 0, normal_ = 0, clearance_ = 0, jerk_ = 0, torque_rate_ = 0, saturated_ = 0,
          power_ = 0, peak_ = 0, joint2_ = 0, key_ = 0, tilt_ = 0, height_ = 0;
   double speed_[2] = {0, 0};        // sums of vx, vy
-  double floor_[2] = {0, 0};        // ankle height when last loaded, m
+  double floor_[2] = {-1, -1};      // ankle height when last loaded; -1: not yet, m
   double top_[2] = {-1, -1};        // highest ankle of the present swing; -1 in stance, m
   std::vector<double> targets_[3];  // (12) the last three, the newest first
   std::vector<double> torque_;      // (12) of the last step

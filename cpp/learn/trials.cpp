@@ -117,8 +117,9 @@ class Course {
     r.mean_vy = mean.y();
     r.mean_wz = mean.z();
     r.drift = drift_;
-    r.reward = reward_ / steps_;
-    r.statue = statue_ / steps_;
+    const double outlived = steps_ - over_;
+    r.reward = reward_ / outlived;
+    r.statue = statue_ / outlived;
     r.quality = quality_.result();
     return r;
   }
