@@ -348,5 +348,48 @@ TEST(CommandSampler, FastCommandsGoNearlyStraight) {
   EXPECT_GT(fast, 50);
 }
 
+TEST(StageCommands, NarrowTheRangesAsFarAsTheyAreWalked) {
+  CommandSettings settings;
+  settings.vx = {-0.6, 1.55};
+  settings.vy = {-0.35, 0.35};
+  settings.wz = {-0.9, 0.9};
+  settings.hold_s = {1, 2};
+  settings.stand_share = 0.25;
+  const CommandSettings stage = stage_commands(settings, "stage3_strafe");
+  EXPECT_EQ(stage.vx, (std::vector<double>{0, 1.55}));
+  EXPECT_EQ(stage.vy, (std::vector<double>{-0.35, 0.35}));
+  EXPECT_EQ(stage.wz, (std::vector<double>{-0.5, 0.5}));
+  EXPECT_EQ(stage.hold_s, settings.hold_s) << "the rest is as it was";
+  EXPECT_EQ(stage.stand_share, 0.25);
+  EXPECT_EQ(stage.fast_from, settings.fast_from);
+  EXPECT_EQ(stage_commands(settings, "backward").vx, (std::vector<double>{-0.6, -0.3}));
+  EXPECT_EQ(stage_commands(settings, "stage1_basic").wz, (std::vector<double>{0, 0}));
+
+  // what is drawn in a stage is walked
+  for (const std::string& preset : CommandSampler::presets()) {
+    if (preset == "strafe_left" || preset == "strafe_right") settings.vy = {-0.5, 0.5};
+    const CommandSettings narrow = stage_commands(settings, preset);
+    for (int i = 0; i < 300; ++i) {
+      Random random(2, i, 0, Purpose::kCommand);
+      const Command command = sample_command(narrow, random);
+      ASSERT_TRUE(supports(settings, command)) << preset << " " << command.vx << " " << command.vy;
+    }
+  }
+}
+
+TEST(StageCommands, KnowThePresetsOfTheSampler) {
+  CommandSettings settings;
+  const CommandSettings mixed = stage_commands(settings, "mixed");
+  EXPECT_EQ(mixed.vx, settings.vx);
+  EXPECT_EQ(mixed.vy, settings.vy);
+  EXPECT_EQ(mixed.wz, settings.wz);
+  const std::string error = error_of([&] { stage_commands(settings, "stage9"); });
+  EXPECT_NE(error.find("stage9"), std::string::npos) << error;
+  EXPECT_NE(error.find("stage1_basic"), std::string::npos) << error;
+  settings.vx = {-0.2, 1};
+  EXPECT_NE(error_of([&] { stage_commands(settings, "backward"); }).find("[-0.2, 1]"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace twist

@@ -6,25 +6,10 @@
 
 #include "base/error.h"
 #include "base/simulate.h"
-#include "env/env.h"
-#include "g1.h"
+#include "walking_env.h"
 
 namespace twist {
 namespace {
-
-constexpr int kActions = 23;
-constexpr double kNever = 1e6;
-
-// No noise, no end, one reward.
-EnvSettings calm() {
-  EnvSettings s;
-  s.reset = {0, 0, 0, 0, 0, 0};
-  s.randomise.friction = {0.8, 0.8};
-  s.termination = {-kNever, 180, 0};
-  s.episode_s = 1000;
-  s.rewards = {{"alive", 1.0}};
-  return s;
-}
 
 // As in training.
 EnvSettings rough() {
@@ -53,24 +38,6 @@ void step_all(Env& env, Workers& workers, int step, double size = 1) {
               [&](int i, int worker) { env.step(i, worker, action_of(i, step, size).data()); });
 }
 
-std::vector<double> states_of(Env& env) {
-  return {env.state(0), env.state(0) + std::size_t(env.num_envs()) * env.state_size()};
-}
-
-std::vector<float> row_of(const std::vector<float>& rows, const Env& env, int i) {
-  const auto first = rows.begin() + std::size_t(i) * env.layout().width();
-  return {first, first + env.layout().width()};
-}
-
-// the lowest sole point of one environment, by the model on the disk
-double lowest_sole_of(Env& env, int i) {
-  static const ModelPtr model = g1_plain_model();
-  static const DataPtr data(mj_makeData(model.get()));
-  std::copy_n(env.state(i) + 1, model->nq, data->qpos);
-  mj_kinematics(model.get(), data.get());
-  return lowest_sole(model.get(), data.get());
-}
-
 // --- physics -----------------------------------------------------------------------------------
 
 class ActionMode : public testing::TestWithParam<const char*> {};
@@ -83,7 +50,7 @@ TEST_P(ActionMode, TrajectoryIsSerialMjStepBitForBit) {
   settings.sim.decimation = 4;
   const auto env = make_env(settings, 1);
   const int stream = 2, begin = 60;
-  env->reset_at(0, 0, stream, begin);
+  env->reset_at(0, 0, stream, begin, plain_body());
 
   // the same from here on with MuJoCo alone
   const ModelPtr model = g1()->make_model(settings.sim);
@@ -172,7 +139,7 @@ class SerialBody {
 TEST(Env, BodyIsMeasuredAsSerialMujocoHasIt) {
   const EnvSettings settings = calm();
   const auto env = make_env(settings, 2);
-  env->reset_at(0, 0, 2, 60);
+  env->reset_at(0, 0, 2, 60, plain_body());
   SerialBody serial(settings.sim);
   int landings = 0;
   double sideways = 0;
@@ -201,14 +168,14 @@ TEST(Env, BodyIsMeasuredAsSerialMujocoHasIt) {
 
 TEST(Env, AnEpisodeBeginsWithoutFlightAndAtAnEvenSpeed) {
   const auto env = make_env(calm(), 1);
-  env->reset_at(0, 0, 1, 60);
+  env->reset_at(0, 0, 1, 60, plain_body());
   env->state(0)[1 + 2] += 1;
   for (int step = 0; step < 5; ++step) env->step(0, 0, action_of(0, step).data());
   const BodyState& body = env->body(0);
   EXPECT_NEAR(body.air_time[0], 0.1, 1e-9);
   EXPECT_NE(body.last_qd, std::vector<double>(body.qd.begin(), body.qd.end()));
   for (const int frame : {70, 0}) {
-    env->reset_at(0, 0, 1, frame);
+    env->reset_at(0, 0, 1, frame, plain_body());
     EXPECT_EQ(body.last_qd, std::vector<double>(body.qd.begin(), body.qd.end()));
     for (int side = 0; side < 2; ++side) EXPECT_EQ(body.air_time[side], 0);
   }
@@ -271,7 +238,7 @@ TEST(Env, ActionsAreClipped) {
   EnvSettings settings = calm();
   settings.action_clip = 2;
   const auto env = make_env(settings, 2);
-  for (const int i : {0, 1}) env->reset_at(i, 0, 1, 30);
+  for (const int i : {0, 1}) env->reset_at(i, 0, 1, 30, plain_body());
   std::vector<float> huge(kActions, 50.0f), most(kActions, 2.0f);
   huge[3] = -50;
   most[3] = -2;
@@ -280,6 +247,33 @@ TEST(Env, ActionsAreClipped) {
   const std::vector<double> states = states_of(*env);
   const std::size_t size = env->state_size();
   EXPECT_TRUE(std::equal(states.begin(), states.begin() + size, states.begin() + size));
+}
+
+TEST(Env, DriftIsTheRecentMeanOfVelocityMinusCommand) {
+  const auto env = make_env(calm(), 2);
+  env->reset_at(0, 0, 1, 60, plain_body());
+  Vec3 drift = Vec3::Zero();
+  const auto expect_drift = [&](int step) {
+    const auto seen = block_of(row_of(env->observation, *env, 0), "drift");
+    for (int axis = 0; axis < 3; ++axis) EXPECT_NEAR(seen[axis], drift[axis], 1e-5) << step;
+  };
+  expect_drift(-1);
+  for (int step = 0; step < 60; ++step) {
+    env->step(1, 0, action_of(1, step).data());  // a neighbour
+    env->step(0, 0, action_of(0, step, 0.2).data());
+    const double *qpos = qpos_of(*env, 0), *qvel = qvel_of(*env, 0);
+    const float* command = g1_pool()->at(1, 61 + step).command;
+    const Vec3 velocity =
+        rot_z(-heading(quat_from_mujoco(qpos + 3))) * Vec3(qvel[0], qvel[1], qvel[2]);
+    const Vec3 error =
+        Vec3(velocity.x(), velocity.y(), qvel[5]) - Vec3(command[0], command[1], command[2]);
+    drift += 0.04 * (error - drift);  // half a second is 25 steps
+    expect_drift(step);
+  }
+  EXPECT_GT(drift.norm(), 0.1);
+  env->reset_at(0, 0, 1, 60, plain_body());
+  drift.setZero();
+  expect_drift(0);
 }
 
 // --- mirror ------------------------------------------------------------------------------------
@@ -321,7 +315,7 @@ INSTANTIATE_TEST_SUITE_P(Env, MirroredStart,
 TEST_P(MirroredStart, AndMirroredActionsGiveMirroredObservations) {
   const auto [frame, lift] = GetParam();
   Env env(g1(), calm(), mirrored_pool(), 2, 1, 7);
-  for (const int i : {0, 1}) env.reset_at(i, 0, i, frame);
+  for (const int i : {0, 1}) env.reset_at(i, 0, i, frame, plain_body());
   Random random(1, 0, 0, Purpose::kReset);
   double* state = env.state(0);
   state[1 + 2] += lift;
@@ -371,9 +365,9 @@ TEST(Env, EveryEpisodeBeginsWithTheLowestSolePointOnTheFloor) {
   }
   EXPECT_GT(resets, 20);
   for (int i = 0; i < 24; ++i) {
-    env->reset_at(i, 0, i % 4, 5 * i);
+    env->reset_at(i, 0, i % 4, 5 * i, plain_body());
     ASSERT_NEAR(lowest_sole_of(*env, i), 0, 1e-6);
-    env->reset_standing(i, 0, i % 4);
+    env->reset_standing(i, 0, i % 4, plain_body());
     ASSERT_NEAR(lowest_sole_of(*env, i), 0, 1e-6);
   }
 }
@@ -381,7 +375,7 @@ TEST(Env, EveryEpisodeBeginsWithTheLowestSolePointOnTheFloor) {
 TEST(Env, EpisodesWithoutNoiseBeginOnTheReference) {
   const auto env = make_env(calm(), 1);
   for (const int frame : {0, 33, 180}) {
-    env->reset_at(0, 0, 2, frame);
+    env->reset_at(0, 0, 2, frame, plain_body());
     const float* reference = g1_pool()->at(2, frame).frame;
     const double *qpos = env->state(0) + 1, *qvel = qpos + 36;
     for (int i = 0; i < 29; ++i) {
@@ -398,12 +392,12 @@ TEST(Env, EpisodesWithoutNoiseBeginOnTheReference) {
 
 TEST(Env, NoiseOfTheStartIsWhatTheSettingsSay) {
   EnvSettings settings = calm();
-  settings.reset = {1.0, 0.05, 0.3, 0.2, 0.4, 0.03};
+  settings.reset = {1.0, 0, 0.05, 0.3, 0.2, 0.4, 0.03};
   const int envs = 300;
   const auto env = make_env(settings, envs);
   double q = 0, qd = 0, lin = 0, ang = 0, tilt = 0;
   for (int i = 0; i < envs; ++i) {
-    env->reset_at(i, 0, 0, 0);
+    env->reset_at(i, 0, 0, 0, plain_body());
     const float* reference = g1_pool()->at(0, 0).frame;
     const double *qpos = env->state(i) + 1, *qvel = qpos + 36;
     for (int joint = 0; joint < 12; ++joint) {
@@ -429,7 +423,7 @@ TEST(Env, StandingStartIsThatOfTheProtocol) {
   const auto env = make_env(rough(), envs);
   double largest_q = 0, largest_v = 0, cosine = 0, sine = 0;
   for (int i = 0; i < envs; ++i) {
-    env->reset_standing(i, 0, 1);
+    env->reset_standing(i, 0, 1, plain_body());
     const double *qpos = env->state(i) + 1, *qvel = qpos + 36;
     for (int joint = 0; joint < 29; ++joint) {
       largest_q = std::max(largest_q, std::abs(qpos[7 + joint] - g1()->q_default[joint]));
@@ -499,7 +493,7 @@ TEST(Env, FirstEpisodesEndAtDifferentTimes) {
 
 TEST(Env, EpisodesEndBeforeTheReferenceDoes) {
   const auto env = make_env(calm(), 1);
-  env->reset_at(0, 0, 1, 240);
+  env->reset_at(0, 0, 1, 240, plain_body());
   std::vector<float> action(kActions, 0.0f);
   int steps = 0;
   do {
@@ -550,7 +544,7 @@ TEST(Env, RewardAddsUpTheTermsOfTheTable) {
   std::vector<float> rewards[3];
   for (int i = 0; i < 3; ++i) {
     const auto env = make_env(i == 0 ? one : i == 1 ? other : both, 1);
-    env->reset_at(0, 0, 1, 40);
+    env->reset_at(0, 0, 1, 40, plain_body());
     for (int step = 0; step < 20; ++step) {
       env->step(0, 0, action_of(0, step).data());
       rewards[i].push_back(env->reward[0]);
@@ -562,6 +556,164 @@ TEST(Env, RewardAddsUpTheTermsOfTheTable) {
     EXPECT_LT(rewards[1][step], 0);
     EXPECT_NEAR(rewards[2][step], rewards[0][step] + rewards[1][step], 1e-6);
   }
+}
+
+TEST(Env, AStatueGetsWhatStandingStillIsWorth) {
+  const auto statue_reward = [](const std::map<std::string, double>& rewards, int stream,
+                                int frame) {
+    EnvSettings settings = calm();
+    settings.rewards = rewards;
+    const auto env = make_env(settings, 1);
+    env->reset_at(0, 0, stream, frame, plain_body());
+    env->step(0, 0, action_of(0, 0, 3).data());  // what the robot does is not asked for
+    return env->statue_reward(0);
+  };
+  const float* frame = g1_pool()->at(1, 121).frame;
+  const float* command = g1_pool()->at(1, 121).command;
+  const double vx = frame[62], vy = frame[63];
+  EXPECT_GT(vx, 0.4);
+  EXPECT_NEAR(statue_reward({{"alive", 2}}, 1, 120), 0.04, 1e-9);
+  EXPECT_NEAR(statue_reward({{"velocity", 1.5}}, 1, 120),
+              0.03 * std::exp(-(vx * vx + vy * vy) / (0.35 * 0.35)), 1e-6);
+  EXPECT_NEAR(statue_reward({{"drift", 1}}, 1, 120),
+              0.02 * std::exp(-command[0] * command[0] / (0.15 * 0.15)), 1e-6)
+      << "it falls behind the command";
+  EXPECT_NEAR(statue_reward({{"drift", 1}}, 0, 120), 0.02, 1e-6);
+  const int planned = (frame[68] > 0.05f) + (frame[69] > 0.05f);
+  EXPECT_NEAR(statue_reward({{"contact", 1}}, 1, 120), 0.01 * planned, 1e-9) << "on both feet";
+  EXPECT_NEAR(statue_reward({{"contact", 1}}, 0, 120), 0.02, 1e-9);
+  const std::map<std::string, double> costs = {{"torque", -1},
+                                               {"action_rate", -1},
+                                               {"slip", -1},
+                                               {"joint_acceleration", -1},
+                                               {"tilt_rate", -1}};
+  EXPECT_NEAR(statue_reward(costs, 1, 120), 0, 1e-9) << "nothing is done";
+
+  // it stands on its soles in the default pose
+  const ModelPtr model = g1_plain_model();
+  const DataPtr data(mj_makeData(model.get()));
+  std::copy_n(g1()->q_default.data(), 29, data->qpos + 7);
+  mj_kinematics(model.get(), data.get());
+  const double height = data->qpos[2] - lowest_sole(model.get(), data.get());
+  EXPECT_NEAR(statue_reward({{"height", 1}}, 1, 120),
+              0.02 * std::exp(-std::pow((height - frame[58]) / 0.1, 2)), 1e-6);
+  double error2 = 0;
+  for (int joint = 0; joint < 12; ++joint)
+    error2 += std::pow(g1()->q_default[joint] - frame[joint], 2) / 12;
+  EXPECT_NEAR(statue_reward({{"leg_joints", 1}}, 1, 120), 0.02 * std::exp(-error2 / 0.04), 1e-6);
+}
+
+TEST(Env, ReferencePoseIsThatOfTheReferenceAtThePlaceOfTheRobot) {
+  const auto env = make_env(calm(), 2);
+  env->reset_standing(0, 0, 1, plain_body());  // in any direction
+  for (int step = 0; step < 40; ++step) {
+    env->step(1, 0, no_action().data());
+    env->step(0, 0, no_action().data());
+  }
+  const double* robot = qpos_of(*env, 0);
+  const float* frame = g1_pool()->at(1, 40).frame;
+  const double yaw = heading(quat_from_mujoco(robot + 3));
+  ASSERT_GT(std::abs(yaw), 0.1);
+  std::vector<float> pose(36);
+  env->reference_pose(0, pose.data());
+  EXPECT_NEAR(pose[0], robot[0], 1e-6);
+  EXPECT_NEAR(pose[1], robot[1], 1e-6);
+  EXPECT_NEAR(pose[2], frame[58], 1e-6);
+  const Eigen::Quaterniond quat(pose[3], pose[4], pose[5], pose[6]);
+  EXPECT_NEAR(quat.norm(), 1, 1e-6);
+  EXPECT_NEAR(heading(quat), yaw, 1e-6);
+  const Vec3 gravity = quat.conjugate() * Vec3(0, 0, -1);
+  for (int axis = 0; axis < 3; ++axis) EXPECT_NEAR(gravity[axis], frame[59 + axis], 1e-5);
+  for (int joint = 0; joint < 29; ++joint) EXPECT_EQ(pose[7 + joint], frame[joint]);
+}
+
+// --- other references --------------------------------------------------------------------------
+
+// which frame of which stream of `pool` an environment is at
+std::pair<int, int> place_in(const MotionPool& pool, const Env& env, int i) {
+  for (int stream = 0; stream < pool.streams(); ++stream) {
+    for (int frame = 0; frame < pool.length(stream); ++frame) {
+      if (env.reference(i).frame == pool.at(stream, frame).frame) return {stream, frame};
+    }
+  }
+  return {-1, -1};
+}
+
+TEST(Env, EpisodesBeginAnewOnOtherReferences) {
+  Workers workers(1);
+  const auto other = std::make_shared<const MotionPool>(
+      *g1(), g1_motion(stand_then({{0.4, 0, 0}, {0, 0.2, 0}}, 5, 150)), workers);
+  const int envs = 30;
+  const auto env = make_env(calm(), envs);
+  for (int step = 0; step < 10; ++step) step_all(*env, workers, step, 0);
+  for (int i = 0; i < envs; ++i) EXPECT_GE(place_in(*g1_pool(), *env, i).first, 0);
+  env->set_pool(other);
+  EXPECT_EQ(&env->pool(), other.get());
+  int streams[2] = {0, 0};
+  for (int i = 0; i < envs; ++i) {
+    const auto [stream, frame] = place_in(*other, *env, i);
+    ASSERT_GE(stream, 0);
+    ++streams[stream];
+    EXPECT_LT(frame, 150 - 50);
+    const float* reference = other->at(stream, frame).frame;
+    for (int joint = 0; joint < 29; ++joint)
+      ASSERT_NEAR(qpos_of(*env, i)[7 + joint], reference[joint], 1e-6);
+    const auto observation = row_of(env->observation, *env, i);
+    for (const float error : block_of(observation, "joint_error")) ASSERT_NEAR(error, 0, 1e-6);
+    EXPECT_NEAR(block_of(observation, "command")[0], other->at(stream, frame).command[0], 1e-6);
+  }
+  EXPECT_GT(streams[0], 5);
+  EXPECT_GT(streams[1], 5);
+
+  // their ends are spread once more, and they never read beyond the new motion
+  std::vector<int> ends;
+  for (int step = 0; step < 150; ++step) {
+    step_all(*env, workers, step, 0);
+    for (int i = 0; i < envs; ++i) {
+      ASSERT_GE(place_in(*other, *env, i).first, 0);
+      if (env->cause[i] == Cause::kTimeOut) ends.push_back(step);
+    }
+  }
+  EXPECT_GE(ends.size(), 30u);
+  EXPECT_LT(ends.front(), 30);
+}
+
+TEST(Env, RobotsBeginMoreOftenWhereTheyFell) {
+  EnvSettings settings = calm();
+  settings.reset.failure_share = 1;
+  settings.termination.min_height = 0.4;
+  const int envs = 20;
+  const auto env = make_env(settings, envs);
+  std::vector<double> expected(20, 0.0);  // four streams of five bins
+  for (int i = 0; i < envs; ++i) {
+    env->reset_at(i, 0, 2, 160 + i % 2, plain_body());
+    if (i >= 15) continue;
+    qpos_of(*env, i)[2] = 0.2;
+    env->step(i, 0, no_action().data());
+    ASSERT_EQ(env->cause[i], Cause::kHeight);
+  }
+  env->update_starts();
+  expected[2 * 5 + 3] = 0.15;
+  ASSERT_EQ(env->starts().failures().size(), expected.size());
+  for (int bin = 0; bin < 20; ++bin)
+    EXPECT_NEAR(env->starts().failures()[bin], expected[bin], 1e-12) << bin;
+
+  // who begins now does so around there
+  env->reset_at(19, 0, 1, 248, plain_body());
+  env->step(19, 0, no_action().data());
+  EXPECT_EQ(env->cause[19], Cause::kTimeOut) << "which is no fall";
+  const auto [stream, frame] = place_in(*g1_pool(), *env, 19);
+  EXPECT_EQ(stream, 2);
+  EXPECT_GE(frame, 75);
+  EXPECT_LT(frame, 175);
+  env->update_starts();
+  expected[13] *= 0.99;
+  for (int bin = 0; bin < 20; ++bin)
+    EXPECT_NEAR(env->starts().failures()[bin], expected[bin], 1e-12) << bin;
+
+  // another motion has other places
+  env->set_pool(mirrored_pool());
+  EXPECT_EQ(env->starts().failures(), std::vector<double>(6, 0.0));
 }
 
 // --- faults ------------------------------------------------------------------------------------
@@ -601,7 +753,7 @@ TEST(Env, OneBrokenEnvironmentIsQuarantinedAndTheOthersDoNotNotice) {
 
 TEST(Env, ExplodingVelocitiesAreQuarantinedToo) {
   const auto env = make_env(calm(), 1);
-  env->reset_at(0, 0, 0, 0);
+  env->reset_at(0, 0, 0, 0, plain_body());
   env->state(0)[1 + 36 + 8] = 1e12;
   std::vector<float> action(kActions, 0.0f);
   env->step(0, 0, action.data());
@@ -676,7 +828,7 @@ TEST(Env, RefusesRecordsOfOtherReferences) {
   Workers workers(1);
   const Trajectories little = g1_motion(stand_then({{}}, 0, 5));
   const auto pool = std::make_shared<const MotionPool>(*g1(), little, workers);
-  env->reset_at(0, 0, 3, 100);
+  env->reset_at(0, 0, 3, 100, plain_body());
   env->save(records.data());
   Env other(g1(), calm(), pool, 1, 1, 7);
   EXPECT_THROW(other.load(records.data()), UserError);

@@ -319,6 +319,24 @@ TEST(Ppo, GradientThatIsNotFiniteStopsTheRunAndLeavesTheNetworkAlone) {
   }
 }
 
+TEST(Ppo, RemembersWhereRobotsFell) {
+  EnvSettings settings = training();
+  settings.reset.failure_share = 1;
+  std::shared_ptr<Env> envs[2];
+  std::unique_ptr<Ppo> ppos[2];
+  for (const int i : {0, 1}) {
+    envs[i] = std::make_shared<Env>(g1(), settings, g1_pool(), kEnvs, 1, 5);
+    ppos[i] =
+        std::make_unique<Ppo>(envs[i], std::make_shared<Workers>(1), learning(), 5, torch::kCPU);
+  }
+  envs[0]->starts().add_failure(2, 160);
+  envs[0]->update_starts();
+  ppos[1]->load(ppos[0]->state());
+  EXPECT_EQ(envs[1]->starts().failures(), envs[0]->starts().failures());
+  Random random(1, 0, 0, Purpose::kMotion);
+  EXPECT_EQ(envs[1]->starts().draw(random).first, 2) << "starts follow them";
+}
+
 TEST(Ppo, RefusesShapesThatDoNotFit) {
   PpoSettings settings = learning();
   settings.minibatches = 3;

@@ -6,21 +6,10 @@
 #include "base/random.h"
 #include "env/observation.h"
 #include "hand_made_step.h"
+#include "walking_env.h"
 
 namespace twist {
 namespace {
-
-// the block of that name of an observation
-std::vector<float> block(const std::vector<float>& observation, const std::string& name) {
-  const ObservationLayout layout(*g1());
-  int first = 0;
-  for (const ObservationBlock& b : layout.blocks()) {
-    if (b.name == name) return {&observation[first], &observation[first] + b.width};
-    first += b.width;
-  }
-  ADD_FAILURE() << "no block " << name;
-  return {};
-}
 
 std::vector<float> observe(HandMadeStep& step) {
   const ObservationLayout layout(*g1());
@@ -41,6 +30,7 @@ HandMadeStep disturbed() {
   s.body.gravity = Vec3(0.1, -0.2, -0.97);
   s.body.gyro = Vec3(0.3, -0.4, 0.5);
   s.body.lin_vel = Vec3(0.9, 0.3, -0.1);
+  s.body.drift = Vec3(0.15, -0.25, 0.35);
   s.body.height = 0.7;
   s.body.feet[0] += Vec3(0.01, 0.02, 0.03);
   s.body.feet[1] += Vec3(-0.04, 0.05, -0.06);
@@ -78,26 +68,27 @@ TEST(Observation, FillsExactlyItsDeclaredWidth) {
 TEST(Observation, BlocksByHand) {
   HandMadeStep s = disturbed();
   const std::vector<float> o = observe(s);
-  expect_near(block(o, "command"), {0.5, -0.2, 0.3});
-  expect_near(block(o, "gravity"), {0.1, -0.2, -0.97});
-  expect_near(block(o, "gyro"), {0.3, -0.4, 0.5});
-  expect_near(block(o, "lin_vel"), {0.9, 0.3, -0.1});
-  expect_near(block(o, "lin_vel_error"), {0.4, 0.55, -0.225});
-  expect_near(block(o, "height_error"), {-0.05});
-  expect_near(block(o, "foot_error"), {0.05, 0.1, 0.15, -0.2, 0.25, -0.3});
-  expect_near(block(o, "planned_contact"), {1, 0});
-  expect_near(block(o, "planned_contact_ahead"), {0.25, 0.75});
-  expect_near(block(o, "measured_contact"), {1, 1});
+  expect_near(block_of(o, "command"), {0.5, -0.2, 0.3});
+  expect_near(block_of(o, "gravity"), {0.1, -0.2, -0.97});
+  expect_near(block_of(o, "gyro"), {0.3, -0.4, 0.5});
+  expect_near(block_of(o, "lin_vel"), {0.9, 0.3, -0.1});
+  expect_near(block_of(o, "lin_vel_error"), {0.4, 0.55, -0.225});
+  expect_near(block_of(o, "drift"), {0.15, -0.25, 0.35});
+  expect_near(block_of(o, "height_error"), {-0.05});
+  expect_near(block_of(o, "foot_error"), {0.05, 0.1, 0.15, -0.2, 0.25, -0.3});
+  expect_near(block_of(o, "planned_contact"), {1, 0});
+  expect_near(block_of(o, "planned_contact_ahead"), {0.25, 0.75});
+  expect_near(block_of(o, "measured_contact"), {1, 1});
   for (int i = 0; i < 29; ++i) {
-    EXPECT_NEAR(block(o, "joint_error")[i], s.q[i] - s.frame[i], 1e-6);
-    EXPECT_NEAR(block(o, "joint_velocity_error")[i], 0.1 * (s.qd[i] - s.frame[29 + i]), 1e-6);
+    EXPECT_NEAR(block_of(o, "joint_error")[i], s.q[i] - s.frame[i], 1e-6);
+    EXPECT_NEAR(block_of(o, "joint_velocity_error")[i], 0.1 * (s.qd[i] - s.frame[29 + i]), 1e-6);
   }
   for (int i = 0; i < 12; ++i) {  // the first twelve joints are the legs
-    EXPECT_NEAR(block(o, "reference_legs")[i], 0.25 + i / 64.0 - g1()->q_default[i], 1e-6);
-    EXPECT_NEAR(block(o, "reference_legs_ahead")[i], 0.75 + i / 64.0 - g1()->q_default[i], 1e-6);
-    EXPECT_NEAR(block(o, "reference_leg_velocity")[i], 0.1 * (1 - i / 8.0), 1e-6);
+    EXPECT_NEAR(block_of(o, "reference_legs")[i], 0.25 + i / 64.0 - g1()->q_default[i], 1e-6);
+    EXPECT_NEAR(block_of(o, "reference_legs_ahead")[i], 0.75 + i / 64.0 - g1()->q_default[i], 1e-6);
+    EXPECT_NEAR(block_of(o, "reference_leg_velocity")[i], 0.1 * (1 - i / 8.0), 1e-6);
   }
-  EXPECT_EQ(block(o, "last_action"), s.action);
+  EXPECT_EQ(block_of(o, "last_action"), s.action);
 }
 
 TEST(Observation, MirrorTwiceIsTheIdentity) {
@@ -149,6 +140,7 @@ TEST(Observation, MirrorMapIsThatOfAReflectedBody) {
   m.body.gravity = polar(s.body.gravity);
   m.body.gyro = axial(s.body.gyro);
   m.body.lin_vel = polar(s.body.lin_vel);
+  m.body.drift = {s.body.drift.x(), -s.body.drift.y(), -s.body.drift.z()};
   for (int side = 0; side < 2; ++side) {
     m.body.feet[side] = polar(s.body.feet[1 - side]);
     m.body.load[side] = s.body.load[1 - side];

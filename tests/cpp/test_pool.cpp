@@ -135,6 +135,84 @@ TEST(MotionPool, TorquesOfAFootThatCarriesAllBalanceTheWholeBody) {
   EXPECT_GT(checked, alone / 2);
 }
 
+TEST(MotionPool, KnowsWhenTheReferenceStands) {
+  // 30 frames of standing, the third stream then walks and turns; from frame 120 on all stop
+  CommandPlan plan = stand_then({{}, {0.6, 0, 0}, {0.2, 0.25, -0.5}}, 30, 320);
+  for (int stream = 0; stream < 3; ++stream) {
+    std::fill_n(plan.targets.begin() + std::size_t(stream) * 320 + 120, 200, Command());
+  }
+  const Trajectories motion = g1_motion(plan);
+  const MotionPool pool = pool_of(motion);
+  const FrameLayout layout{29};
+  int standing = 0;
+  for (int stream = 0; stream < 3; ++stream) {
+    for (int frame = 0; frame < 320; ++frame) {
+      const float *row = motion.row(stream, frame), *command = motion.command(stream, frame);
+      const float* v = row + layout.lin_vel();
+      const bool still = std::hypot(v[0], v[1], v[2]) < 1e-3f;
+      const bool moving = std::hypot(v[0], v[1], v[2]) > 2e-3f;
+      const bool both = row[layout.contact()] > 0 && row[layout.contact() + 1] > 0;
+      const bool zero = command[0] == 0 && command[1] == 0 && command[2] == 0;
+      if (still && both && zero) {
+        ASSERT_TRUE(pool.stands(stream, frame)) << stream << " " << frame;
+      }
+      if (moving || !both || !zero) {
+        ASSERT_FALSE(pool.stands(stream, frame)) << stream << " " << frame;
+      }
+      standing += pool.stands(stream, frame);
+    }
+    EXPECT_TRUE(pool.stands(stream, 10));
+    EXPECT_TRUE(pool.stands(stream, 319));
+    EXPECT_EQ(pool.stands(stream, 100), stream == 0);
+  }
+  EXPECT_GT(standing, 320 + 2 * 60);
+}
+
+TEST(MotionPool, AMomentInTheAirOrAtZeroCommandWhileMovingIsNotStanding) {
+  Trajectories motion(1, 4, 29);
+  const FrameLayout layout{29};
+  for (int frame = 0; frame < 4; ++frame) {
+    float* row = motion.row(0, frame);
+    std::copy_n(walks().row(0, 0), motion.width(), row);
+    std::fill_n(motion.command(0, frame), 3, 0.0f);
+  }
+  motion.row(0, 1)[layout.contact()] = 0;
+  motion.row(0, 2)[layout.lin_vel() + 1] = -0.01f;
+  motion.command(0, 3)[2] = 0.1f;
+  const MotionPool pool = pool_of(motion);
+  EXPECT_TRUE(pool.stands(0, 0));
+  for (int frame = 1; frame < 4; ++frame) EXPECT_FALSE(pool.stands(0, frame)) << frame;
+}
+
+TEST(MotionPool, ReflexesAreStreamsBehindTheOthers) {
+  MotionPool pool = pool_of(walks());
+  Trajectories motion = g1_motion(stand_then({{0.3, 0, 0}, {0, 0.2, 0}}, 5, 90));
+  motion.lengths[1] = 70;
+  Reflexes reflexes;
+  reflexes.entries = {{{0.3, 0}, 0}, {{0, 0.2}, 1}};
+  reflexes.pool = std::make_shared<const MotionPool>(pool_of(motion));
+  EXPECT_TRUE(pool.reflexes().empty());
+  pool.set_reflexes(reflexes);
+  ASSERT_EQ(pool.reflexes().size(), 2u);
+  EXPECT_EQ(pool.reflexes()[1].foot, 1);
+  EXPECT_EQ(pool.streams(), 3) << "reflexes are not drawn";
+  EXPECT_EQ(pool.weights().size(), 3u);
+  EXPECT_EQ(pool.length(3), 90);
+  EXPECT_EQ(pool.length(4), 70);
+  for (int frame = 0; frame < 70; ++frame) {
+    const ReferenceView view = pool.at(4, frame), own = reflexes.pool->at(1, frame);
+    EXPECT_EQ(view.frame, own.frame);
+    EXPECT_EQ(view.torque, own.torque);
+    EXPECT_TRUE(std::equal(view.frame, view.frame + motion.width(), motion.row(1, frame)));
+  }
+  for (const int frame : {-1, 0, 69, 70, 89, 199, 200}) {
+    EXPECT_EQ(pool.knows(0, frame), frame >= 0 && frame < 200) << frame;
+    EXPECT_EQ(pool.knows(3, frame), frame >= 0 && frame < 90) << frame;
+    EXPECT_EQ(pool.knows(4, frame), frame >= 0 && frame < 70) << frame;
+  }
+  EXPECT_FALSE(pool.live());
+}
+
 // How far the pelvis moves in half a second when plain MuJoCo follows a standing reference with
 // these targets.
 double drift(const MotionPool& pool, double torque_factor) {
