@@ -188,7 +188,9 @@ class Env {
   /// reference, both feet loaded and nothing done.
   double statue_reward(int env) const;
 
-  /// Everything needed to continue exactly, as numbers: (envs, record_size()).
+  /// Everything needed to continue exactly, as numbers: (envs, record_size()). Bodies that were
+  /// given to `reset_at` or `reset_standing` are not kept, they are drawn as in training; on live
+  /// motion, episodes begin anew.
   int record_size() const;
   void save(double* records) const;
   void load(const double* records);
