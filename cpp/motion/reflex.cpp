@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kWalk = 150;    // frames after which a walk is steady
 constexpr int kStride = 60;   // frames: longer than a stride
-constexpr int kLength = 150;  // of a reflex in frames: long enough to stop
+constexpr int kLength = 200;  // of a reflex in frames: long enough to stop
 constexpr double kForward[] = {-0.9, -0.5, 0, 0.5, 1.0, 1.4};  // m/s
 constexpr double kAside[] = {-0.6, -0.3, 0, 0.3, 0.6};         // m/s, less for fast ones
 constexpr double kCreep = 0.02;  // stepping on the spot is walking very slowly, m/s

@@ -9,7 +9,7 @@
 namespace twist {
 namespace {
 
-constexpr int kLength = 150;  // frames of a reflex
+constexpr int kLength = 200;  // frames of a reflex
 
 const Reflexes& reflexes() {
   static const Reflexes made = [] {
