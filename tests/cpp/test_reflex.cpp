@@ -196,7 +196,7 @@ TEST(Reflex, APushedRobotStepsAndComesHomeAtTheRightFrame) {
     robot.step_and_stay();
     ASSERT_TRUE(robot.is_at(4 + reflex, frame)) << frame;
   }
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 10; ++i) {
     robot.step_and_stay();
     ASSERT_TRUE(robot.is_at(kStanding, 36 + kLength - 1 + i)) << i;
   }
