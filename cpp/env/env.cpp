@@ -93,6 +93,7 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
   pose_statue();
   set_pool(std::move(pool_));
 }
+
 void Env::step(int env, int worker, const float* action) {
   Episode& episode = episodes_[env];
   Scratch& scratch = scratch_[worker];
@@ -225,6 +226,7 @@ void Env::push_sometimes(int env) {
   const double wait = random.uniform(s.push_every_s[0], s.push_every_s[1]);
   episode.next_push = episode.steps + std::max(1, static_cast<int>(wait / kControlStep));
 }
+
 ReferenceView Env::reference_at(const Episode& episode, int ahead) const {
   return pool_->at(episode.stream,
                    std::min(episode.frame + ahead, pool_->length(episode.stream) - 1));
@@ -294,13 +296,15 @@ void Env::measure(int env, Scratch& scratch) {
 
 StepView Env::view(int env, const Scratch& scratch) const {
   const std::size_t n = robot_->num_actions(), row = std::size_t(env) * n;
-  return {*robot_,
-          scratch.body,
-          reference_at(episodes_[env], 0),
-          reference_at(episodes_[env], settings_.lookahead),
-          frame_layout_,
-          {actions_.data() + row, n},
-          {before_.data() + row, n}};
+  return view_of(env, scratch.body, {actions_.data() + row, n}, {before_.data() + row, n});
+}
+
+StepView Env::view_of(int env, const BodyState& body, std::span<const float> action,
+                      std::span<const float> before) const {
+  const Episode& episode = episodes_[env];
+  const ReferenceView now = reference_at(episode, 0);
+  return {*robot_,       body,   now,   reference_at(episode, settings_.lookahead),
+          frame_layout_, action, before};
 }
 
 void Env::observe(int env, const Scratch& scratch, float* out) const {
@@ -367,16 +371,18 @@ void Env::pose_statue() {
 double Env::statue_reward(int env) const {
   BodyState body = statue_;  // it falls behind the command
   body.drift = -Eigen::Map<const Eigen::Vector3f>(command(env)).cast<double>();
-  const StepView v{*robot_,
-                   body,
-                   reference_at(episodes_[env], 0),
-                   reference_at(episodes_[env], settings_.lookahead),
-                   frame_layout_,
-                   no_action_,
-                   no_action_};
+  return weigh(view_of(env, body, no_action_, no_action_), nullptr);
+}
+
+// the sum of the reward terms; each is added to `sums` (terms), if given
+double Env::weigh(const StepView& v, double* sums) const {
   double total = 0;
-  for (std::size_t i = 0; i < weights_.size(); ++i) {
-    if (weights_[i] != 0) total += weights_[i] * reward_terms()[i].value(v) * kControlStep;
+  const auto terms = reward_terms();
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    if (weights_[i] == 0) continue;
+    const double term = weights_[i] * terms[i].value(v) * kControlStep;
+    if (sums) sums[i] += term;
+    total += term;
   }
   return total;
 }
@@ -385,14 +391,7 @@ double Env::statue_reward(int env) const {
 double Env::judge(int env, const Scratch& scratch) {
   const StepView v = view(env, scratch);
   EnvStatistics& sums = sums_[env];
-  double total = 0;
-  const auto terms = reward_terms();
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    if (weights_[i] == 0) continue;
-    const double term = weights_[i] * terms[i].value(v) * kControlStep;
-    sums.terms[i] += term;
-    total += term;
-  }
+  double total = weigh(v, sums.terms.data());
   if (cause[env] != Cause::kNone && cause[env] != Cause::kTimeOut) total += settings_.fall_reward;
 
   ++sums.steps;
@@ -404,4 +403,5 @@ double Env::judge(int env, const Scratch& scratch) {
   sums.yaw_rate_error += std::abs(v.body.gyro.z() - command[2]);
   return total;
 }
+
 }  // namespace twist

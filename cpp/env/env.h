@@ -260,6 +260,9 @@ class Env {
   void measure(int env, Scratch& scratch);
   void observe(int env, const Scratch& scratch, float* out) const;
   StepView view(int env, const Scratch& scratch) const;
+  StepView view_of(int env, const BodyState& body, std::span<const float> action,
+                   std::span<const float> before) const;
+  double weigh(const StepView& view, double* sums) const;
   double judge(int env, const Scratch& scratch);
   void pose_statue();
   ReferenceView reference_at(const Episode& episode, int ahead) const;

@@ -10,7 +10,6 @@ LiveMotion::LiveMotion(const Robot& robot, std::shared_ptr<Generator> generator,
                        int ahead, std::shared_ptr<Workers> workers)
     : generator_(std::move(generator)),
       workers_(std::move(workers)),
-      ahead_(ahead),
       width_(FrameLayout{robot.num_joints()}.width()),
       targets_(streams),
       next_change_(streams),

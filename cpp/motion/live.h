@@ -37,7 +37,7 @@ class LiveMotion {
 
   std::shared_ptr<Generator> generator_;
   std::shared_ptr<Workers> workers_;
-  int ahead_, width_;
+  int width_;
   std::shared_ptr<MotionPool> pool_;
   std::vector<ReferenceDynamics> dynamics_;  // (workers)
   std::optional<CommandSettings> settings_;

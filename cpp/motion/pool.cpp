@@ -9,14 +9,10 @@
 namespace twist {
 
 MotionPool::MotionPool(const Robot& robot, const Trajectories& motion, Workers& workers)
-    : streams_(motion.streams),
-      frames_(motion.frames),
-      layout_{motion.joints},
-      key_bodies_(static_cast<int>(robot.key_bodies.size())),
-      stride_(layout_.width() + 3 + layout_.joints + 6 + 3 * key_bodies_),
-      lengths_(motion.lengths),
-      weights_(motion.weights),
-      rows_(std::size_t(motion.streams) * motion.frames * stride_) {
+    : MotionPool(robot, motion.streams, motion.frames) {
+  live_ = false;
+  lengths_ = motion.lengths;
+  weights_ = motion.weights;
   if (motion.joints != robot.num_joints()) {
     fail("the motion has ", motion.joints, " joints but robot '", robot.settings().name, "' has ",
          robot.num_joints());

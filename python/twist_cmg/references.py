@@ -58,7 +58,7 @@ class Motion:
         """The motion of the learning curve: the same all through a training."""
         reference = self.config.reference
         if reference.source == "clips":
-            return self._pool(clip_motion(self.robot, reference.clips, lambda _: None))
+            return self.clip_pool()[1]
         plan = _C.random_plan(self.config.commands, 64, reference.frames, reference.seed + MAX_SEED)
         return self._pool(self._generate(training_source(self.config), plan))
 

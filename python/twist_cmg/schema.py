@@ -75,7 +75,7 @@ def _reference() -> Section:
     refresh = Field("refresh", "int", 0, doc, 0, 10_000_000)
     doc = "command presets that are walked one after the other (refresh iterations each) at first"
     stages = Field("stages", "list[str]", [], doc, single=True)
-    doc = "a standing robot that is pushed gets a reference that steps"
+    doc = "a robot that is pushed gets a reference that steps as it moves"
     reflexes = Field("reflexes", "bool", True, doc)
     return _motion("gait", REFERENCE_SOURCES, cmg, evaluate, refresh, stages, reflexes)
 
