@@ -47,6 +47,7 @@ struct ReflexSettings {
   double standing = 0.3;        ///< speed of the pelvis, m/s
   double walking = 0.3;         ///< distance of a walking one's velocity from the reference, m/s
   double walking_share = 0.15;  ///< to which this share of the reference's speed is added
+  double sideways = 0.2;        ///< and this part of it to the side, m/s, lifts a foot at once
   double step = 0.8;  ///< largest change of the reference's velocity from step to step, m/s
 
   template <class V>
@@ -57,6 +58,9 @@ struct ReflexSettings {
           "velocity error of a walking robot's pelvis from which the reference gives way, in m/s");
     field("walking_share", walking_share, Valid(0, 10),
           "share of the reference's speed that is added to it");
+    field("sideways", sideways, Valid(0, 100),
+          "part of that error to the side, in m/s, from which the foot on that side lifts off at "
+          "once");
     field("step", step, Valid(0, 100), "by how much it comes back with every step, in m/s");
   }
 };

@@ -6,6 +6,12 @@
 #include "motion/reflex.h"
 
 namespace twist {
+namespace {
+
+// lifts off now the foot on the side to which a robot moves
+Swing outer_foot(double sideways) { return {sideways > 0 ? 0 : 1, 0}; }
+
+}  // namespace
 
 // the next frame; after a reflex that stopped the motion goes on where it would have been
 void Env::move_on(Episode& e) {
@@ -57,10 +63,15 @@ void Env::react(int env, const Scratch& scratch) {
   if (e.home_stream >= 0) {
     step_on(e, velocity);
   } else if (pool_->stands(e.stream, e.frame)) {
-    const Swing outwards{velocity.y() > 0 ? 0 : 1, 0};
-    if (velocity.norm() > settings_.reflex.standing) begin_reflex(e, velocity, outwards, true);
-  } else if (is_pushed(velocity, planned_velocity(e.stream, e.frame))) {
-    begin_reflex(e, velocity, pool_->swing(e.stream, e.frame), false);
+    if (velocity.norm() > settings_.reflex.standing)
+      begin_reflex(e, velocity, outer_foot(velocity.y()), true);
+  } else if (const Vec2 planned = planned_velocity(e.stream, e.frame);
+             is_pushed(velocity, planned)) {
+    // sideways, the step on that side comes at once, or the legs would cross
+    const double aside = velocity.y() - planned.y();
+    const bool sideways = std::abs(aside) > settings_.reflex.sideways;
+    begin_reflex(e, velocity, sideways ? outer_foot(aside) : pool_->swing(e.stream, e.frame),
+                 false);
   }
 }
 
