@@ -80,6 +80,7 @@ void bind_settings(py::module_& m) {
   bind_struct<ResetSettings>(m, "ResetSettings");
   bind_struct<RandomiseSettings>(m, "RandomiseSettings");
   bind_struct<ReflexSettings>(m, "ReflexSettings");
+  bind_struct<FeedForwardSettings>(m, "FeedForwardSettings");
   bind_struct<TerminationSettings>(m, "TerminationSettings");
   bind_struct<EnvSettings>(m, "EnvSettings");
   bind_struct<NetworkSettings>(m, "NetworkSettings");

@@ -12,6 +12,22 @@ namespace {
 
 constexpr double kDriftTime = 0.5;  // s over which the mean velocity error is taken
 
+// sets the weights of the terms that are named
+void weigh_terms(const char* key, const std::map<std::string, double>& named,
+                 std::vector<double>& weights) {
+  const auto terms = reward_terms();
+  for (const auto& [name, weight] : named) {
+    const auto found = std::find_if(terms.begin(), terms.end(),
+                                    [&](const auto& term) { return term.name == name; });
+    if (found == terms.end()) {
+      std::vector<std::string> names;
+      for (const auto& term : terms) names.push_back(term.name);
+      fail("env.", key, ".", name, " is not a reward term; there are: ", join(names));
+    }
+    weights[found - terms.begin()] = weight;
+  }
+}
+
 // adds the time since the last lap to a phase
 class StopWatch {
  public:
@@ -45,22 +61,13 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
       seed_(seed),
       layout_(*robot_),
       frame_layout_{robot_->num_joints()},
-      weights_(reward_terms().size()),
+      first_weights_(reward_terms().size()),
       terrain_(settings.terrain) {
   if (num_envs < 1) fail("the number of environments must be at least 1, got ", num_envs);
 
-  // weights by name
-  for (const auto& [name, weight] : settings.rewards) {
-    const auto terms = reward_terms();
-    const auto found = std::find_if(terms.begin(), terms.end(),
-                                    [&](const auto& term) { return term.name == name; });
-    if (found == terms.end()) {
-      std::vector<std::string> names;
-      for (const auto& term : terms) names.push_back(term.name);
-      fail("env.rewards.", name, " is not a reward term; there are: ", join(names));
-    }
-    weights_[found - terms.begin()] = weight;
-  }
+  weigh_terms("rewards", settings.rewards, first_weights_);
+  last_weights_ = first_weights_;
+  weigh_terms("final_rewards", settings.final_rewards, last_weights_);
 
   for (int worker = 0; worker < std::max(1, num_workers); ++worker) {
     Scratch& scratch = scratch_.emplace_back();
@@ -83,7 +90,7 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
   before_ = actions_;
   poses_.resize(num_envs);
   EnvStatistics zero;
-  zero.terms.resize(weights_.size());
+  zero.terms.resize(first_weights_.size());
   zero.causes.resize(kNumCauses);
   sums_.assign(num_envs, zero);
   observation.resize(std::size_t(num_envs) * layout_.width());
@@ -173,12 +180,13 @@ void Env::set_targets(int env, Scratch& scratch) const {
     std::copy(robot.q_default.begin(), robot.q_default.end(), target);
   } else {
     // the target holds for one control step, so the reference is taken half-way
-    const ReferenceView now = reference_at(episode, 0), next = reference_at(episode, 1);
+    const ReferenceView now = reference_at(env, 0), next = reference_at(env, 1);
     const int q = frame_layout_.q(), qd = frame_layout_.qd();
+    const FeedForwardSettings& forward = settings_.feed_forward;
     for (int joint = 0; joint < robot.num_joints(); ++joint) {
       target[joint] = 0.5 * (now.frame[q + joint] + next.frame[q + joint]) +
-                      robot.kd[joint] / robot.kp[joint] * now.frame[qd + joint] +
-                      now.torque[joint] / robot.kp[joint];
+                      forward.velocity * robot.kd[joint] / robot.kp[joint] * now.frame[qd + joint] +
+                      forward.torque * now.torque[joint] / robot.kp[joint];
     }
   }
 
@@ -227,7 +235,8 @@ void Env::push_sometimes(int env) {
   episode.next_push = episode.steps + std::max(1, static_cast<int>(wait / kControlStep));
 }
 
-ReferenceView Env::reference_at(const Episode& episode, int ahead) const {
+ReferenceView Env::reference_at(int env, int ahead) const {
+  const Episode& episode = episodes_[env];
   return pool_->at(episode.stream,
                    std::min(episode.frame + ahead, pool_->length(episode.stream) - 1));
 }
@@ -301,10 +310,9 @@ StepView Env::view(int env, const Scratch& scratch) const {
 
 StepView Env::view_of(int env, const BodyState& body, std::span<const float> action,
                       std::span<const float> before) const {
-  const Episode& episode = episodes_[env];
-  const ReferenceView now = reference_at(episode, 0);
-  return {*robot_,       body,   now,   reference_at(episode, settings_.lookahead),
-          frame_layout_, action, before};
+  return {
+      *robot_, body,  reference_at(env, 0), reference_at(env, settings_.lookahead), frame_layout_,
+      action,  before};
 }
 
 void Env::observe(int env, const Scratch& scratch, float* out) const {
@@ -321,7 +329,7 @@ void Env::observe(int env, const Scratch& scratch, float* out) const {
 
 void Env::reference_pose(int env, float* qpos) const {
   const double* robot = states_.data() + std::size_t(env) * state_size_ + 1;
-  const float* frame = reference_at(episodes_[env], 0).frame;
+  const float* frame = reference_at(env, 0).frame;
   const float* gravity = frame + frame_layout_.gravity();
   const Eigen::Quaterniond turn(rot_z(heading(quat_from_mujoco(robot + 3))));
   double quat[4];
@@ -379,8 +387,9 @@ double Env::weigh(const StepView& v, double* sums) const {
   double total = 0;
   const auto terms = reward_terms();
   for (std::size_t i = 0; i < terms.size(); ++i) {
-    if (weights_[i] == 0) continue;
-    const double term = weights_[i] * terms[i].value(v) * kControlStep;
+    const double weight = std::lerp(first_weights_[i], last_weights_[i], difficulty_);
+    if (weight == 0) continue;
+    const double term = weight * terms[i].value(v) * kControlStep;
     if (sums) sums[i] += term;
     total += term;
   }

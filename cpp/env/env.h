@@ -65,6 +65,18 @@ struct ReflexSettings {
   }
 };
 
+/// What of the reference, beside its joint angles, goes into the targets of the joints.
+struct FeedForwardSettings {
+  double velocity = 1;  ///< share of the damping torque that the reference's velocity makes up for
+  double torque = 1;    ///< share of the torque that the reference needs
+
+  template <class V>
+  void visit(V&& field) {
+    field("velocity", velocity, Valid(0, 2), "share of (kd/kp) qd_ref in the targets");
+    field("torque", torque, Valid(0, 2), "share of tau_ref/kp in the targets");
+  }
+};
+
 struct EnvSettings {
   SimSettings sim;
   TerrainSettings terrain;
@@ -73,12 +85,15 @@ struct EnvSettings {
   ReflexSettings reflex;
   TerminationSettings termination;
   std::string action_mode = "reference_residual";
+  FeedForwardSettings feed_forward;
   double action_clip = 4;
   double episode_s = 10;
   int lookahead = 5;        ///< frames
   double fall_reward = -1;  ///< once, at a fall
   std::map<std::string, double>
       rewards;  ///< weights of reward_terms(); those not named have weight 0
+  std::map<std::string, double>
+      final_rewards;  ///< to which they move with the difficulty; those not named stay
 
   template <class V>
   void visit(V&& field) {
@@ -90,12 +105,16 @@ struct EnvSettings {
     field("termination", termination, Valid(), "how episodes end");
     field("action_mode", action_mode, Valid{"reference_residual", "default_offset"},
           "what the action is added to: the reference with its feed-forward, or the default pose");
+    field("feed_forward", feed_forward, Valid(),
+          "what of the reference's motion the targets contain in mode reference_residual");
     field("action_clip", action_clip, Valid(0.1, 100), "largest action");
     field("episode_s", episode_s, Valid(0.1, 1000), "longest episode in s");
     field("lookahead", lookahead, Valid(0, 100),
           "how many frames ahead the policy sees the reference");
     field("fall_reward", fall_reward, Valid(-1000, 0), "reward of a fall, once");
     field("rewards", rewards, Valid(-1000, 1000), "weights of the reward terms, per second");
+    field("final_rewards", final_rewards, Valid(-1000, 1000),
+          "weights to which those move as the difficulty goes from 0 to 1");
   }
 };
 
@@ -157,7 +176,8 @@ class Env {
   void update_starts() { starts_->update(); }
   StartSampler& starts() { return *starts_; }
 
-  /// How hard episodes that begin from now on are: 0 nominal, 1 the whole ranges of `randomise`.
+  /// How hard episodes that begin from now on are: 0 nominal, 1 the whole ranges of `randomise`;
+  /// with it the weights of the rewards move at once to `final_rewards`.
   void set_difficulty(double difficulty) { difficulty_ = difficulty; }
   double difficulty() const { return difficulty_; }
 
@@ -216,7 +236,7 @@ class Env {
   }
 
   /// Where environment `env` is in its reference.
-  ReferenceView reference(int env) const { return reference_at(episodes_[env], 0); }
+  ReferenceView reference(int env) const { return reference_at(env, 0); }
 
  private:
   // what an environment remembers beside its physics
@@ -269,7 +289,7 @@ class Env {
   double weigh(const StepView& view, double* sums) const;
   double judge(int env, const Scratch& scratch);
   void pose_statue();
-  ReferenceView reference_at(const Episode& episode, int ahead) const;
+  ReferenceView reference_at(int env, int ahead) const;
 
   std::shared_ptr<const Robot> robot_;
   EnvSettings settings_;
@@ -278,7 +298,7 @@ class Env {
   std::uint64_t seed_;
   ObservationLayout layout_;
   FrameLayout frame_layout_;
-  std::vector<double> weights_;  // (terms)
+  std::vector<double> first_weights_, last_weights_;  // (terms) at difficulty 0 and 1
   Terrain terrain_;
   std::unique_ptr<StartSampler> starts_;
   std::vector<int> sole_geoms_;

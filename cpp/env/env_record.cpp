@@ -9,7 +9,7 @@ namespace twist {
 
 EnvStatistics Env::take_statistics() {
   EnvStatistics total;
-  total.terms.resize(weights_.size());
+  total.terms.resize(first_weights_.size());
   total.causes.resize(kNumCauses);
   const EnvStatistics zero = total;
   for (EnvStatistics& sums : sums_) {

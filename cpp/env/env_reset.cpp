@@ -89,7 +89,7 @@ void Env::place(int env, int worker, Random& random) {
   const ResetSettings& n = settings_.reset;
   mjData* d = scratch_[worker].data.get();
   mj_resetData(scratch_[worker].model.get(), d);
-  const float* frame = reference_at(episodes_[env], 0).frame;
+  const float* frame = reference_at(env, 0).frame;
   const float* gravity = frame + frame_layout_.gravity();
   Eigen::Quaterniond quat = tilt_from_gravity(Vec3(gravity[0], gravity[1], gravity[2]));
   const Vec3 tilt(n.tilt * random.normal(), n.tilt * random.normal(), 0);

@@ -213,4 +213,4 @@ _NAMES = {
 _PLURALS = {"float": "numbers", "str": "strings"}
 
 # fields whose keys are names of the environment's terms
-_TERMS = {"rewards": _C.reward_names}
+_TERMS = {"rewards": _C.reward_names, "final_rewards": _C.reward_names}

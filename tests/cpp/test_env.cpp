@@ -40,12 +40,19 @@ void step_all(Env& env, Workers& workers, int step, double size = 1) {
 
 // --- physics -----------------------------------------------------------------------------------
 
-class ActionMode : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Env, ActionMode, testing::Values("reference_residual", "default_offset"));
+using ActionSettings = std::pair<const char*, FeedForwardSettings>;
+class ActionMode : public testing::TestWithParam<ActionSettings> {};
+INSTANTIATE_TEST_SUITE_P(Env, ActionMode,
+                         testing::Values(ActionSettings{"reference_residual", {1, 1}},
+                                         ActionSettings{"reference_residual", {0, 0.75}},
+                                         ActionSettings{"reference_residual", {0.5, 0}},
+                                         ActionSettings{"default_offset", {1, 1}}));
 
 TEST_P(ActionMode, TrajectoryIsSerialMjStepBitForBit) {
   EnvSettings settings = calm();
-  settings.action_mode = GetParam();
+  const auto& [mode, forward] = GetParam();
+  settings.action_mode = mode;
+  settings.feed_forward = forward;
   settings.sim.timestep = 0.005;
   settings.sim.decimation = 4;
   const auto env = make_env(settings, 1);
@@ -68,9 +75,10 @@ TEST_P(ActionMode, TrajectoryIsSerialMjStepBitForBit) {
     for (int joint = 0; joint < 29; ++joint) {
       data->ctrl[joint] = g1()->q_default[joint];
       if (settings.action_mode == "default_offset") continue;
-      data->ctrl[joint] = 0.5 * (now.frame[joint] + next.frame[joint]) +
-                          g1()->kd[joint] / g1()->kp[joint] * now.frame[29 + joint] +
-                          now.torque[joint] / g1()->kp[joint];
+      data->ctrl[joint] =
+          0.5 * (now.frame[joint] + next.frame[joint]) +
+          forward.velocity * g1()->kd[joint] / g1()->kp[joint] * now.frame[29 + joint] +
+          forward.torque * now.torque[joint] / g1()->kp[joint];
     }
     for (int i = 0; i < kActions; ++i) {
       data->ctrl[g1()->acted_joints[i]] += g1()->action_scale[i] * action[i];
@@ -556,6 +564,26 @@ TEST(Env, RewardAddsUpTheTermsOfTheTable) {
     EXPECT_LT(rewards[1][step], 0);
     EXPECT_NEAR(rewards[2][step], rewards[0][step] + rewards[1][step], 1e-6);
   }
+}
+
+TEST(Env, RewardsMoveToTheirFinalWeightsWithTheDifficulty) {
+  EnvSettings settings = calm();
+  settings.rewards = {{"alive", 2.0}};
+  settings.final_rewards = {{"alive", 1.0}, {"velocity", 1.5}};
+  EnvSettings velocity = calm();
+  velocity.rewards = {{"velocity", 1.5}};
+  const auto env = make_env(settings, 1), other = make_env(velocity, 1);
+  for (const double difficulty : {0.0, 0.5, 1.0}) {
+    env->set_difficulty(difficulty);
+    for (const auto& e : {env, other}) {
+      e->reset_at(0, 0, 1, 40, plain_body());
+      e->step(0, 0, action_of(0, 0).data());
+    }
+    EXPECT_NEAR(env->reward[0], (2 - difficulty) * 0.02 + difficulty * other->reward[0], 1e-6);
+  }
+  settings.final_rewards = {{"velocty", 1}};
+  const std::string error = error_of([&] { make_env(settings, 1); });
+  EXPECT_NE(error.find("env.final_rewards.velocty"), std::string::npos) << error;
 }
 
 TEST(Env, AStatueGetsWhatStandingStillIsWorth) {

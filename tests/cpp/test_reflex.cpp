@@ -258,7 +258,7 @@ TEST(Reflex, AWalkingRobotStepsAsItMovesAndComesHomeAtALiftOff) {
       Eigen::Map<const Eigen::Vector2f>(pool_with_reflexes()->at(kWalking, begin).frame +
                                         FrameLayout{29}.lin_vel())
           .cast<double>();
-  robot.env.push(0, {0.2, 1.0});
+  robot.env.push(0, {0.8, 0});
   robot.step();
   // the same foot is as far in its swing, the motion goes on
   int reflex = -1;
@@ -269,7 +269,7 @@ TEST(Reflex, AWalkingRobotStepsAsItMovesAndComesHomeAtALiftOff) {
   const Reflex& entry = reflexes().entries[reflex];
   EXPECT_EQ(entry.foot, 0);
   EXPECT_FALSE(entry.stops);
-  EXPECT_GT(entry.velocity.y(), 0.25);
+  EXPECT_GT(entry.velocity.x(), planned.x() + 0.4);
 
   // near the planned velocity again it comes home where the right foot lifts off
   int lift = 5;
@@ -289,6 +289,22 @@ TEST(Reflex, AWalkingRobotStepsAsItMovesAndComesHomeAtALiftOff) {
     if (robot.is_at(kWalking, frame)) home = pool_with_reflexes()->lifts_off(kWalking, frame, 1);
   }
   EXPECT_TRUE(home);
+}
+
+TEST(Reflex, ToTheSideTheFootOnThatSideLiftsOffAtOnce) {
+  const int begin = left_swing(4);
+  ASSERT_GT(begin, 0);
+  for (const int side : {1, -1}) {  // left, right
+    Pushed robot(kWalking, begin - 1);
+    robot.env.push(0, {0, side * 1.0});
+    robot.step();
+    const int reflex = robot.beginning_reflex();
+    ASSERT_GE(reflex, 0) << side;
+    const Reflex& entry = reflexes().entries[reflex];
+    EXPECT_EQ(entry.foot, side > 0 ? 0 : 1) << "though it is the left foot that swings";
+    EXPECT_FALSE(entry.stops);
+    EXPECT_GT(side * entry.velocity.y(), 0.25);
+  }
 }
 
 TEST(Reflex, IsForRobotsThatWereReallyPushed) {

@@ -78,6 +78,7 @@ def test_a_reward_weight_changes_alone(empty: str) -> None:
         ("envs=3", ["'envs'", "did you mean 'train.envs'?", "valid keys at the top are robot"]),
         ("env.sim.time_step=3", ["'env.sim.time_step'", "'env.sim.timestep'", "decimation"]),
         ("env.rewards.no_such=1", ["'env.rewards.no_such'", "valid keys in 'env.rewards'"]),
+        ("env.final_rewards.no_such=1", ["valid keys in 'env.final_rewards'"]),
         ("train=3", ["train must be a mapping", "not 3"]),
         ("train.envs=1.5", ["train.envs must be a whole number, not 1.5"]),
         ("train.envs=true", ["train.envs must be a whole number, not True"]),
