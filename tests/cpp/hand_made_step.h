@@ -26,8 +26,8 @@ struct HandMadeStep {
         feed_forward(29, 0.0f),
         feet{0.01f, 0.11f, 0.035f, -0.02f, -0.12f, 0.06f},
         key_bodies(3 * g1()->key_bodies.size()),
-        action(23, 0.0f),
-        last_action(23, 0.0f) {
+        action(15, 0.0f),
+        last_action(15, 0.0f) {
     // numbers that floats hold exactly, so that a perfect body has no error at all
     for (int i = 0; i < 29; ++i) frame[i] = static_cast<float>(q[i] = 0.25 + i / 64.0);
     for (int i = 0; i < 29; ++i) frame[29 + i] = static_cast<float>(qd[i] = 1 - i / 8.0);

@@ -104,7 +104,7 @@ const std::vector<Case>& cases() {
        [](auto& s) {
          s.action[3] = 0.5f;
          s.last_action[3] = -0.5f;
-         s.last_action[22] = 2;
+         s.last_action[14] = 2;
        },
        5},
       {"saturation", "two joints at their limit, one nearly",

@@ -8,7 +8,7 @@
 
 namespace twist {
 
-constexpr int kActions = 23;
+constexpr int kActions = 15;
 constexpr double kNever = 1e6;
 
 /// No noise, no end, one reward.

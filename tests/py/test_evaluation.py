@@ -62,7 +62,7 @@ def test_what_holds_no_policy_is_refused(tiny_run: Path, tmp_path: Path) -> None
 def test_the_shipped_teacher_fits() -> None:
     policy = load_policy("teacher")
     motion = motion_for(policy, _C.Workers(1))
-    assert motion.cmg_file == shipped("cmg.pt") and motion.robot.num_actions == 23
+    assert motion.cmg_file == shipped("cmg.pt") and motion.robot.num_actions == 15
 
 
 def test_a_truncated_policy_is_refused(
