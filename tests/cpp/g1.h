@@ -18,7 +18,7 @@ inline RobotSettings g1_settings() {
   s.name = "g1_29dof";
   s.mjcf = TWIST_SOURCE_DIR "/configs/robots/g1_29dof.xml";
   s.action_scale = {{"hip", 1.0},      {"knee", 1.0},  {"ankle", 1.0}, {"waist", 0.5},
-                    {"shoulder", 0.5}, {"elbow", 0.5}, {"wrist", 0.0}};
+                    {"shoulder", 0.0}, {"elbow", 0.0}, {"wrist", 0.0}};
   s.feet = {"left_ankle_roll_link", "right_ankle_roll_link"};
   for (const std::string side : {"left_", "right_"}) {
     s.default_pose[side + "hip_pitch_joint"] = -0.412;

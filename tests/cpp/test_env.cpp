@@ -575,7 +575,7 @@ TEST(Env, RewardsMoveToTheirFinalWeightsWithTheDifficulty) {
   const auto env = make_env(settings, 1), other = make_env(velocity, 1);
   for (const double difficulty : {0.0, 0.5, 1.0}) {
     env->set_difficulty(difficulty);
-    for (const auto& e : {env, other}) {
+    for (Env* e : {env.get(), other.get()}) {
       e->reset_at(0, 0, 1, 40, plain_body());
       e->step(0, 0, action_of(0, 0).data());
     }
