@@ -220,7 +220,7 @@ def test_a_training_may_start_from_a_policy(
     wider = (*started, "ppo.network.actor=[32]", "--out", str(tmp_path / "wider"))
     assert call(train.main, "teacher", *wider) == 2
     line = complaint(capsys)
-    assert f"train.start {tiny_run} has another ppo.network: " in line and "[16, 148]" in line
+    assert f"train.start {tiny_run} has another ppo.network: " in line and "[16, 140]" in line
     assert not (tmp_path / "wider").exists()
 
 
