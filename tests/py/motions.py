@@ -92,6 +92,14 @@ def save_pickle(path: Path, data: Any, protocol: int | None = None) -> Path:
     return path
 
 
+def two_clips(folder: Path) -> tuple[str, str]:
+    """Settings of a training that follows two recorded clips, a and b, which it writes there."""
+    (folder / "clips").mkdir()
+    for name in "ab":
+        save_pickle(folder / "clips" / f"{name}.pkl", twist())
+    return "reference.source=clips", f"reference.clips={folder}/clips"
+
+
 def save_npz(path: Path, data: dict[str, Any]) -> Path:
     with path.open("wb") as file:
         np.savez(file, **data)

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from columns import Paper
-from motions import save_pickle, twist
+from motions import two_clips
 from tiny import TINY, answer, call, train_tiny
 from twist_cmg import evaluate, exam_conditions, exam_events
 from twist_cmg.exam_tables import exam_table
@@ -206,12 +206,8 @@ def test_exams_may_be_chosen(
 def test_recorded_clips_are_examined_one_by_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "clips").mkdir()
-    for name in "ab":
-        save_pickle(tmp_path / "clips" / f"{name}.pkl", twist())
-    source = ("reference.source=clips", f"reference.clips={tmp_path}/clips")
     where = f"{tmp_path}/run"
-    train_tiny(capsys, *TINY, *source, "--iterations", "1", "--out", where)
+    train_tiny(capsys, *TINY, *two_clips(tmp_path), "--iterations", "1", "--out", where)
     wanted = ("--exams", "clips", "--episodes", "3", "--json", "-")
     assert call(evaluate.main, "policy", where, *wanted) == 0
     cells = answer(capsys)["clips"]["cells"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from motions import save_pickle, twist
+from motions import save_pickle, twist, two_clips
 from tiny import TINY, call, complaint, train_tiny
 from twist_cmg import _C, train
 from twist_cmg.checkpoints import load_checkpoint
@@ -179,10 +179,7 @@ def test_a_teacher_learns_from_live_motion(
 def test_starts_before_falls_are_drawn_and_continue_exactly(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "clips").mkdir()
-    for name in "ab":
-        save_pickle(tmp_path / "clips" / f"{name}.pkl", twist())
-    clips = (*TINY, "reference.source=clips", f"reference.clips={tmp_path}/clips")
+    clips = (*TINY, *two_clips(tmp_path))
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
     failing = (*clips, "env.reset.failure_share=0.5", "env.reset.stand_share=0")
     once = train_tiny(capsys, *failing, "--iterations", "4", "--out", whole)
