@@ -20,7 +20,7 @@ int checked(const EnvHandle& handle, int env) {
 
 void step(EnvHandle& handle, const FloatRows& actions) {
   Env& env = *handle.env;
-  const int envs = env.num_envs(), width = env.robot().num_actions();
+  const int envs = env.num_envs(), width = env.num_outputs();
   if (actions.ndim() != 2 || actions.shape(0) != envs || actions.shape(1) != width)
     fail("actions must have shape (", envs, ", ", width, ")");
   const float* rows = actions.data();
@@ -60,14 +60,23 @@ std::vector<std::string> reward_names() {
   return names;
 }
 
+auto mirror_of(const ObservationLayout& layout) {
+  return std::make_pair(layout.mirror_source, layout.mirror_sign);
+}
+
 // what a policy is made for, by name
-std::map<std::string, std::vector<std::string>> contract(const Robot& robot) {
+std::map<std::string, std::vector<std::string>> contract(const Robot& robot,
+                                                         const ObservationSettings& settings) {
   std::map<std::string, std::vector<std::string>> names;
   names["joints"] = robot.joint_names;
   for (const int joint : robot.acted_joints) names["actions"].push_back(robot.joint_names[joint]);
-  const ObservationLayout layout(robot);
+  const ObservationLayout layout(robot, settings);
   for (const auto& block : layout.blocks()) {
     names["observation"].push_back(block.name + ":" + std::to_string(block.width));
+  }
+  if (layout.history() > 0) {
+    names["observation"].push_back("history:" + std::to_string(layout.history()) + "x" +
+                                   std::to_string(layout.remembered()));
   }
   return names;
 }
@@ -107,16 +116,24 @@ void bind_env_class(py::module_& m) {
                                return blocks;
                              })
       .def_property_readonly("mirror",
-                             [](const EnvHandle& h) {
-                               return std::make_pair(h.env->layout().mirror_source,
-                                                     h.env->layout().mirror_sign);
-                             })
+                             [](const EnvHandle& h) { return mirror_of(h.env->layout()); })
+      .def_property_readonly(
+          "privileged_mirror",
+          [](const EnvHandle& h) { return mirror_of(h.env->privileged_layout()); })
       .def_property_readonly(
           "observation",
           [](py::object self) {
             auto& env = *self.cast<EnvHandle&>().env;
             return Floats({env.num_envs(), env.layout().width()}, env.observation.data(), self);
           })
+      .def_property_readonly(
+          "privileged",
+          [](py::object self) {
+            auto& env = *self.cast<EnvHandle&>().env;
+            return Floats({env.num_envs(), env.privileged_layout().width()},
+                          env.critic_observation().data(), self);
+          },
+          "What a critic sees, (envs, privileged observations).")
       .def_property_readonly("reward",
                              [](py::object self) {
                                auto& env = *self.cast<EnvHandle&>().env;
@@ -156,7 +173,7 @@ void bind_live(py::module_& m) {
 }  // namespace
 
 void bind_env(py::module_& m) {
-  m.def("contract", &contract, "robot"_a,
+  m.def("contract", &contract, "robot"_a, "observe"_a = ObservationSettings(),
         "Names of joints, actions and observation blocks that a policy relies on.");
   m.def("reward_names", &reward_names);
   m.def("termination_names",

@@ -102,13 +102,13 @@ using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 struct PolicyHandle {
   Policy policy;
-  int observations, actions;
+  int observations, outputs;
 };
 
 Floats act(const PolicyHandle& self, const Floats& observation) {
   if (observation.ndim() != 2 || observation.shape(1) != self.observations)
     fail("observations must have shape (n, ", self.observations, ")");
-  Floats action({observation.shape(0), py::ssize_t(self.actions)});
+  Floats action({observation.shape(0), py::ssize_t(self.outputs)});
   self.policy.act(observation.data(), static_cast<int>(observation.shape(0)),
                   action.mutable_data());
   return action;
@@ -119,21 +119,27 @@ Floats act(const PolicyHandle& self, const Floats& observation) {
 void bind_learn(py::module_& m) {
   bind_trials(m);
   py::class_<PolicyHandle>(m, "Policy", "The deterministic actor of a checkpoint.")
-      .def(py::init([](const State& state, int observations, int actions) {
-             return PolicyHandle{Policy(state, observations, actions), observations, actions};
+      .def(py::init([](const State& state, const EnvHandle& handle) {
+             const ObservationShape shape(handle.env->layout());
+             const int outputs = handle.env->num_outputs();
+             return PolicyHandle{Policy(state, shape, outputs), shape.width(), outputs};
            }),
-           "state"_a, "observations"_a, "actions"_a)
+           "state"_a, "env"_a)
       .def("act", &act, "observation"_a,
-           "Observations (n, observations) to actions (n, actions), both as the environment has "
-           "them.");
+           "Observations (n, observations) to what the environment is stepped with (n, outputs).");
+  py::class_<Teacher, std::shared_ptr<Teacher>>(m, "Teacher", "The policy a student imitates.")
+      .def(py::init([](const State& state, const EnvSettings& settings, const EnvHandle& handle) {
+             return std::make_shared<Teacher>(state, settings, *handle.env);
+           }),
+           "state"_a, "settings"_a, "env"_a);
   m.def("choose_matmul_backend", &choose_matmul_backend, Release());
   py::class_<Ppo>(m, "Ppo", "Proximal policy optimisation on an environment.")
       .def(py::init([](const EnvHandle& handle, const PpoSettings& settings, std::uint64_t seed,
-                       const std::string& device) {
+                       const std::string& device, std::shared_ptr<Teacher> teacher) {
              return std::make_unique<Ppo>(handle.env, handle.workers, settings, seed,
-                                          at::Device(device));
+                                          at::Device(device), std::move(teacher));
            }),
-           "env"_a, "settings"_a, "seed"_a, "device"_a = "cpu", Release())
+           "env"_a, "settings"_a, "seed"_a, "device"_a = "cpu", "teacher"_a = nullptr, Release())
       .def("iterate", &Ppo::iterate, Release())
       .def("state", &Ppo::state, Release())
       .def("load_state", &Ppo::load, "state"_a, Release())

@@ -82,8 +82,10 @@ void bind_settings(py::module_& m) {
   bind_struct<ReflexSettings>(m, "ReflexSettings");
   bind_struct<FeedForwardSettings>(m, "FeedForwardSettings");
   bind_struct<TerminationSettings>(m, "TerminationSettings");
+  bind_struct<ObservationSettings>(m, "ObservationSettings");
   bind_struct<EnvSettings>(m, "EnvSettings");
   bind_struct<NetworkSettings>(m, "NetworkSettings");
+  bind_struct<ImitationSettings>(m, "ImitationSettings");
   bind_struct<PpoSettings>(m, "PpoSettings");
   bind_struct<EvaluationSettings>(m, "EvaluationSettings");
   bind_struct<CmgSettings>(m, "CmgSettings");

@@ -59,7 +59,8 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
       pool_(std::move(pool)),
       num_envs_(num_envs),
       seed_(seed),
-      layout_(*robot_),
+      layout_(*robot_, settings.observe),
+      privileged_layout_(*robot_),
       frame_layout_{robot_->num_joints()},
       first_weights_(reward_terms().size()),
       terrain_(settings.terrain) {
@@ -86,8 +87,7 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
   state_size_ = mj_stateSize(m, mjSTATE_INTEGRATION);
   states_.resize(std::size_t(num_envs) * state_size_);
   episodes_.resize(num_envs);
-  actions_.resize(std::size_t(num_envs) * robot_->num_actions());
-  before_ = actions_;
+  actions_.resize(std::size_t(num_envs) * kPastActions * robot_->num_actions());
   poses_.resize(num_envs);
   EnvStatistics zero;
   zero.terms.resize(first_weights_.size());
@@ -95,27 +95,30 @@ Env::Env(std::shared_ptr<const Robot> robot, const EnvSettings& settings,
   sums_.assign(num_envs, zero);
   observation.resize(std::size_t(num_envs) * layout_.width());
   final_observation = observation;
+  if (!is_privileged()) privileged.resize(std::size_t(num_envs) * privileged_layout_.width());
+  final_privileged = privileged;
   reward.resize(num_envs);
   cause.assign(num_envs, Cause::kNone);
   pose_statue();
   set_pool(std::move(pool_));
 }
 
-void Env::step(int env, int worker, const float* action) {
+void Env::step(int env, int worker, const float* output) {
   Episode& episode = episodes_[env];
   Scratch& scratch = scratch_[worker];
   mjData* d = scratch.data.get();
   const int num_actions = robot_->num_actions();
-  float* last = actions_.data() + std::size_t(env) * num_actions;
   StopWatch watch(scratch.profile, profiling);
   const auto [home_stream, home_frame] = episode.home();
   if (!pool_->knows(home_stream, home_frame))
     fail("the live motion of environment ", env, " must be advanced before it is stepped");
 
   // act
-  std::copy_n(last, num_actions, before_.data() + std::size_t(env) * num_actions);
+  float* last = past_actions(env, 0);
+  std::copy_backward(last, past_actions(env, kPastActions - 1), past_actions(env, kPastActions));
   const float clip = static_cast<float>(settings_.action_clip);
-  for (int i = 0; i < num_actions; ++i) last[i] = std::clamp(action[i], -clip, clip);
+  for (int i = 0; i < num_actions; ++i) last[i] = std::clamp(output[i], -clip, clip);
+  for (int i = 0; i < layout_.estimates(); ++i) episode.estimate[i] = output[num_actions + i];
   if (episode.steps == episode.next_push) push_sometimes(env);
   mj_setState(scratch.model.get(), d, state(env), mjSTATE_INTEGRATION);
   scratch.body.last_qd.assign(d->qvel + 6, d->qvel + scratch.model->nv);
@@ -139,7 +142,8 @@ void Env::step(int env, int worker, const float* action) {
     if (cause[env] == Cause::kNone && episode.steps >= episode.limit) cause[env] = Cause::kTimeOut;
     reward[env] = static_cast<float>(judge(env, scratch));
     react(env, scratch);
-    observe(env, scratch, &observation[std::size_t(env) * layout_.width()]);
+    layout_.remember(&observation[std::size_t(env) * layout_.width()]);
+    observe(env, scratch);
   } else {
     mj_resetData(scratch.model.get(), d);
     reward[env] = static_cast<float>(settings_.fall_reward);
@@ -157,8 +161,12 @@ void Env::step(int env, int worker, const float* action) {
     const auto [stream, frame] = episode.home();
     starts_->add_failure(stream, frame);
   }
-  const std::size_t row = std::size_t(env) * layout_.width();
-  std::copy_n(&observation[row], layout_.width(), &final_observation[row]);
+  const auto keep = [&](const std::vector<float>& from, std::vector<float>& to, int width) {
+    if (!from.empty())
+      std::copy_n(&from[std::size_t(env) * width], width, &to[std::size_t(env) * width]);
+  };
+  keep(observation, final_observation, layout_.width());
+  keep(privileged, final_privileged, privileged_layout_.width());
   reset(env, worker);
   watch.lap(Phase::kReset);
 }
@@ -171,35 +179,48 @@ std::vector<double> Env::profile() const {
   return total;
 }
 
-// q* = q_ref + (kd/kp) qd_ref + tau_ref/kp + s a, or the default pose + s a
+// q_ref + (kd/kp) qd_ref + tau_ref/kp, or the default pose
+double Env::base_target(int joint, const EnvSettings& settings, const ReferenceView& now,
+                        const ReferenceView& next) const {
+  const Robot& robot = *robot_;
+  if (settings.action_mode == "default_offset") return robot.q_default[joint];
+  // the target holds for one control step, so the reference is taken half-way
+  const int q = frame_layout_.q() + joint, qd = frame_layout_.qd() + joint;
+  return 0.5 * (now.frame[q] + next.frame[q]) +
+         settings.feed_forward.velocity * robot.kd[joint] / robot.kp[joint] * now.frame[qd] +
+         settings.feed_forward.torque * now.torque[joint] / robot.kp[joint];
+}
+
+// the base and on it s a
 void Env::set_targets(int env, Scratch& scratch) const {
   const Robot& robot = *robot_;
-  const Episode& episode = episodes_[env];
   double* target = scratch.data->ctrl;
-  if (settings_.action_mode == "default_offset") {
-    std::copy(robot.q_default.begin(), robot.q_default.end(), target);
-  } else {
-    // the target holds for one control step, so the reference is taken half-way
-    const ReferenceView now = reference_at(env, 0), next = reference_at(env, 1);
-    const int q = frame_layout_.q(), qd = frame_layout_.qd();
-    const FeedForwardSettings& forward = settings_.feed_forward;
-    for (int joint = 0; joint < robot.num_joints(); ++joint) {
-      target[joint] = 0.5 * (now.frame[q + joint] + next.frame[q + joint]) +
-                      forward.velocity * robot.kd[joint] / robot.kp[joint] * now.frame[qd + joint] +
-                      forward.torque * now.torque[joint] / robot.kp[joint];
-    }
-  }
+  const ReferenceView now = reference_at(env, 0), next = reference_at(env, 1);
+  for (int joint = 0; joint < robot.num_joints(); ++joint)
+    target[joint] = base_target(joint, settings_, now, next);
 
-  // with a delay, part of the step belongs to the action before
-  const double late = episode.random.delay;
-  const std::size_t row = std::size_t(env) * robot.num_actions();
+  // with a delay, part of the step belongs to an action before
+  const double delay = episodes_[env].random.delay;
+  const int whole = std::min(static_cast<int>(delay), kPastActions - 2);
+  const double late = delay - whole;
+  const float *new_action = past_actions(env, whole), *old_action = past_actions(env, whole + 1);
   for (int i = 0; i < robot.num_actions(); ++i) {
-    const double action = (1 - late) * actions_[row + i] + late * before_[row + i];
+    const double action = (1 - late) * new_action[i] + late * old_action[i];
     target[robot.acted_joints[i]] += robot.action_scale[i] * action;
   }
   // an encoder that reads too much makes the servo stop too early
   for (int joint = 0; joint < robot.num_joints(); ++joint)
-    target[joint] -= episode.random.joint_offset(joint);
+    target[joint] -= episodes_[env].random.joint_offset(joint);
+}
+
+void Env::translate(int env, const EnvSettings& settings, const float* action, float* here) const {
+  const ReferenceView now = reference_at(env, 0), next = reference_at(env, 1);
+  for (int i = 0; i < robot_->num_actions(); ++i) {
+    const int joint = robot_->acted_joints[i];
+    const double shift =
+        base_target(joint, settings, now, next) - base_target(joint, settings_, now, next);
+    here[i] = action[i] + static_cast<float>(shift / robot_->action_scale[i]);
+  }
 }
 
 void Env::push(int env, const Vec2& velocity, double yaw_rate) {
@@ -293,19 +314,30 @@ void Env::measure(int env, Scratch& scratch) {
     const Eigen::Map<const Vec3> key_body(d->xpos + 3 * robot_->key_bodies[i]);
     body.key_bodies[i] = heading_from_world * (key_body - Eigen::Map<const Vec3>(d->qpos));
   }
-  Vec3& drift = episodes_[env].drift;
-  const float* command = this->command(env);
-  const Vec3 error = Vec3(body.lin_vel.x(), body.lin_vel.y(), body.gyro.z()) -
-                     Vec3(command[0], command[1], command[2]);
-  if (episodes_[env].steps > 0) drift += kControlStep / kDriftTime * (error - drift);
-  body.drift = drift;
+  follow_drift(env, scratch);
   poses_[env] = {body.lin_vel, (heading_from_world.transpose() * (body.quat_wb * body.gyro)).z(),
                  body.height, std::acos(std::clamp(-body.gravity.z(), -1.0, 1.0))};
 }
 
+// how far the velocity is from the command in the mean: what is true, and what the policy believes
+void Env::follow_drift(int env, Scratch& scratch) {
+  Episode& episode = episodes_[env];
+  BodyState& body = scratch.body;
+  const Vec3 command = Eigen::Map<const Eigen::Vector3f>(this->command(env)).cast<double>();
+  const auto follow = [&](const Vec3& velocity, Vec3& drift) {
+    const Vec3 error = Vec3(velocity.x(), velocity.y(), body.gyro.z()) - command;
+    if (episode.steps > 0) drift += kControlStep / kDriftTime * (error - drift);
+  };
+  follow(body.lin_vel, episode.drift);
+  follow(episode.estimate, episode.drift_estimate);
+  body.drift = episode.drift;
+  body.lin_vel_estimate = episode.estimate;
+  body.drift_estimate = episode.drift_estimate;
+}
+
 StepView Env::view(int env, const Scratch& scratch) const {
-  const std::size_t n = robot_->num_actions(), row = std::size_t(env) * n;
-  return view_of(env, scratch.body, {actions_.data() + row, n}, {before_.data() + row, n});
+  const std::size_t n = robot_->num_actions();
+  return view_of(env, scratch.body, {past_actions(env, 0), n}, {past_actions(env, 1), n});
 }
 
 StepView Env::view_of(int env, const BodyState& body, std::span<const float> action,
@@ -315,8 +347,12 @@ StepView Env::view_of(int env, const BodyState& body, std::span<const float> act
       action,  before};
 }
 
-void Env::observe(int env, const Scratch& scratch, float* out) const {
-  layout_.fill(view(env, scratch), out);
+void Env::observe(int env, const Scratch& scratch) {
+  const StepView v = view(env, scratch);
+  float* out = &observation[std::size_t(env) * layout_.width()];
+  layout_.fill(v, out);
+  if (!is_privileged())
+    privileged_layout_.fill(v, &privileged[std::size_t(env) * privileged_layout_.width()]);
 
   // what sensors make of it
   const Episode& episode = episodes_[env];

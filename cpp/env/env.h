@@ -79,6 +79,7 @@ struct FeedForwardSettings {
 
 struct EnvSettings {
   SimSettings sim;
+  ObservationSettings observe;
   TerrainSettings terrain;
   ResetSettings reset;
   RandomiseSettings randomise;
@@ -98,6 +99,7 @@ struct EnvSettings {
   template <class V>
   void visit(V&& field) {
     field("sim", sim, Valid(), "physics");
+    field("observe", observe, Valid(), "what the policy sees");
     field("terrain", terrain, Valid(), "the floor");
     field("reset", reset, Valid(), "how episodes begin");
     field("randomise", randomise, Valid(), "what differs from episode to episode, and pushes");
@@ -149,10 +151,21 @@ class Env {
   const Robot& robot() const { return *robot_; }
   const EnvSettings& settings() const { return settings_; }
   const ObservationLayout& layout() const { return layout_; }
+
+  /// What a critic and a teacher see: for a teacher its own observation, without another copy.
+  const ObservationLayout& privileged_layout() const { return privileged_layout_; }
+  bool is_privileged() const { return layout_.estimates() == 0; }
+
+  /// What a policy answers with: its actions, and after them its estimates.
+  int num_outputs() const { return robot_->num_actions() + layout_.estimates(); }
   const MotionPool& pool() const { return *pool_; }
 
-  /// Steps one environment with `action` (actions). Fills its rows of the buffers below.
-  void step(int env, int worker, const float* action);
+  /// Steps one environment with `output` (num_outputs()). Fills its rows of the buffers below.
+  void step(int env, int worker, const float* output);
+
+  /// What a policy that acts by `settings` (its action_mode and feed_forward) must be told to have
+  /// done here: the action (actions) that leads to the same targets as `action` does there.
+  void translate(int env, const EnvSettings& settings, const float* action, float* here) const;
 
   /// Begins an episode at a given place of the reference, with the start noise of training and a
   /// given body and floor.
@@ -181,12 +194,22 @@ class Env {
   void set_difficulty(double difficulty) { difficulty_ = difficulty; }
   double difficulty() const { return difficulty_; }
 
+  /// What the critic sees of the state now, and saw before the reset (like final_observation).
+  const std::vector<float>& critic_observation() const {
+    return is_privileged() ? observation : privileged;
+  }
+  const std::vector<float>& final_critic_observation() const {
+    return is_privileged() ? final_observation : final_privileged;
+  }
+
   // results of the last step, owned here
   std::vector<float> observation;  // (envs, observations) of the state after a possible reset
   std::vector<float>
       final_observation;  // (envs, observations) before the reset; valid where cause is not kNone
-  std::vector<float> reward;  // (envs)
-  std::vector<Cause> cause;   // (envs) why the episode ended in this step
+  std::vector<float> privileged, final_privileged;  // the same of what a critic sees, (envs,
+                                                    // privileged observations); empty for teachers
+  std::vector<float> reward;                        // (envs)
+  std::vector<Cause> cause;                         // (envs) why the episode ended in this step
 
   EnvStatistics take_statistics();
 
@@ -249,9 +272,11 @@ class Env {
     double difficulty = 0;
     int next_push = 0;  // step
     Randomisation random;
-    Vec3 feet[2];               // world positions after the last step
-    Vec3 drift = Vec3::Zero();  // vx, vy, wz: recent mean of velocity minus command
-    int air_steps[2] = {0, 0};  // since each foot was loaded
+    Vec3 feet[2];                        // world positions after the last step
+    Vec3 drift = Vec3::Zero();           // vx, vy, wz: recent mean of velocity minus command
+    Vec3 estimate = Vec3::Zero();        // lin_vel by the policy
+    Vec3 drift_estimate = Vec3::Zero();  // drift by it
+    int air_steps[2] = {0, 0};           // since each foot was loaded
 
     // stream and frame where it is, or without the reflex would be
     std::pair<int, int> home() const {
@@ -280,9 +305,18 @@ class Env {
   Vec2 planned_velocity(int stream, int frame) const;
   void place(int env, int worker, Random& random);
   void settle(int env, int worker);
+  double base_target(int joint, const EnvSettings& settings, const ReferenceView& now,
+                     const ReferenceView& next) const;
   void set_targets(int env, Scratch& scratch) const;
+  void follow_drift(int env, Scratch& scratch);
   void measure(int env, Scratch& scratch);
-  void observe(int env, const Scratch& scratch, float* out) const;
+  void observe(int env, const Scratch& scratch);
+  float* past_actions(int env, int age) {
+    return actions_.data() + (std::size_t(env) * kPastActions + age) * robot_->num_actions();
+  }
+  const float* past_actions(int env, int age) const {
+    return const_cast<Env*>(this)->past_actions(env, age);
+  }
   StepView view(int env, const Scratch& scratch) const;
   StepView view_of(int env, const BodyState& body, std::span<const float> action,
                    std::span<const float> before) const;
@@ -296,7 +330,7 @@ class Env {
   std::shared_ptr<const MotionPool> pool_;
   int num_envs_;
   std::uint64_t seed_;
-  ObservationLayout layout_;
+  ObservationLayout layout_, privileged_layout_;
   FrameLayout frame_layout_;
   std::vector<double> first_weights_, last_weights_;  // (terms) at difficulty 0 and 1
   Terrain terrain_;
@@ -312,10 +346,10 @@ class Env {
   std::vector<Scratch> scratch_;  // (workers)
   std::unique_ptr<Randomiser> randomiser_;
   int state_size_;
-  std::vector<double> states_;       // (envs, state_size)
-  std::vector<Episode> episodes_;    // (envs)
-  std::vector<float> actions_;       // (envs, actions) the last ones
-  std::vector<float> before_;        // (envs, actions) the ones before
+  std::vector<double> states_;     // (envs, state_size)
+  std::vector<Episode> episodes_;  // (envs)
+  static constexpr int kPastActions = 3;
+  std::vector<float> actions_;       // (envs, kPastActions, actions) the last ones, newest first
   std::vector<Pose> poses_;          // (envs)
   std::vector<EnvStatistics> sums_;  // (envs)
 };

@@ -28,11 +28,13 @@ EnvStatistics Env::take_statistics() {
 }
 
 int Env::record_size() const {
-  return state_size_ + 20 + 2 * robot_->num_actions() + layout_.width();
+  const int seen = layout_.width() + (is_privileged() ? 0 : privileged_layout_.width());
+  return state_size_ + 26 + kPastActions * robot_->num_actions() + seen;
 }
 
 void Env::save(double* records) const {
-  const std::size_t actions = robot_->num_actions(), width = layout_.width();
+  const std::size_t actions = std::size_t(kPastActions) * robot_->num_actions();
+  const std::size_t width = layout_.width(), more = privileged.size() / num_envs_;
   for (int env = 0; env < num_envs_; ++env) {
     const Episode& e = episodes_[env];
     double* out =
@@ -42,18 +44,19 @@ void Env::save(double* records) const {
           e.difficulty, double(e.next_push), double(e.home_stream), double(e.home_frame)}) {
       *out++ = value;
     }
-    for (const Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift})
+    for (const Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift, &e.estimate, &e.drift_estimate})
       out = std::copy_n(vector->data(), 3, out);
     out = std::copy_n(e.air_steps, 2, out);
     out = std::copy_n(actions_.data() + env * actions, actions, out);
-    out = std::copy_n(before_.data() + env * actions, actions, out);
-    std::copy_n(observation.data() + env * width, width, out);
+    out = std::copy_n(observation.data() + env * width, width, out);
+    std::copy_n(privileged.data() + env * more, more, out);
     records += record_size();
   }
 }
 
 void Env::load(const double* records) {
-  const std::size_t actions = robot_->num_actions(), width = layout_.width();
+  const std::size_t actions = std::size_t(kPastActions) * robot_->num_actions();
+  const std::size_t width = layout_.width(), more = privileged.size() / num_envs_;
   for (int env = 0; env < num_envs_; ++env) {
     Episode& e = episodes_[env];
     const double* in = records;
@@ -81,14 +84,14 @@ void Env::load(const double* records) {
         !pool_->knows(e.stream, e.frame) || !pool_->knows(e.home().first, e.home().second)) {
       fail("the saved environments belong to another set of references");
     }
-    for (Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift}) {
+    for (Vec3* vector : {&e.feet[0], &e.feet[1], &e.drift, &e.estimate, &e.drift_estimate}) {
       std::copy_n(in, 3, vector->data());
       in += 3;
     }
     for (int& air_steps : e.air_steps) air_steps = static_cast<int>(*in++);
     std::copy_n(in, actions, actions_.data() + env * actions);
-    std::copy_n(in + actions, actions, before_.data() + env * actions);
-    std::copy_n(in + 2 * actions, width, observation.data() + env * width);
+    std::copy_n(in + actions, width, observation.data() + env * width);
+    std::copy_n(in + actions + width, more, privileged.data() + env * more);
     records += record_size();
   }
 }

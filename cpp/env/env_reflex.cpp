@@ -59,7 +59,9 @@ bool Env::is_pushed(const Vec2& velocity, const Vec2& planned) const {
 void Env::react(int env, const Scratch& scratch) {
   Episode& e = episodes_[env];
   if (pool_->reflexes().empty() || !pool_->knows(e.stream, e.frame)) return;
-  const Vec2 velocity = scratch.body.lin_vel.head<2>();
+  // a student goes by what it believes its velocity to be
+  const Vec3& felt = is_privileged() ? scratch.body.lin_vel : e.estimate;
+  const Vec2 velocity = felt.head<2>();
   if (e.home_stream >= 0) {
     step_on(e, velocity);
   } else if (pool_->stands(e.stream, e.frame)) {

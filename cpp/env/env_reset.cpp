@@ -46,6 +46,10 @@ Random Env::begin(int env, int stream, int frame, Purpose purpose) {
   episode.next_push = 0;
   episode.home_stream = -1;
   episode.drift.setZero();
+  episode.drift_estimate.setZero();
+  // a policy may believe at first that the robot moves as planned
+  const float* planned = reference_at(env, 0).frame + frame_layout_.lin_vel();
+  episode.estimate = Eigen::Map<const Eigen::Vector3f>(planned).cast<double>();
   episode.air_steps[0] = episode.air_steps[1] = 0;
   ++episode.count;
   return Random(seed_, env, episode.count, purpose);
@@ -148,12 +152,11 @@ void Env::settle(int env, int worker) {
   d->qpos[2] -= lowest;
   mj_getState(m, d, state(env), mjSTATE_INTEGRATION);
 
-  const std::size_t actions = robot_->num_actions();
-  std::fill_n(actions_.begin() + env * actions, actions, 0.0f);
-  std::fill_n(before_.begin() + env * actions, actions, 0.0f);
+  std::fill(past_actions(env, 0), past_actions(env, kPastActions), 0.0f);
   scratch.body.last_qd.assign(d->qvel + 6, d->qvel + m->nv);
   measure(env, scratch);
-  observe(env, scratch, &observation[std::size_t(env) * layout_.width()]);
+  observe(env, scratch);
+  layout_.forget(&observation[std::size_t(env) * layout_.width()]);
 }
 
 }  // namespace twist

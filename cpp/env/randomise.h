@@ -35,7 +35,7 @@ struct RandomiseSettings {
     field("com", com, Valid(0, 0.3), "largest shift of the torso's centre of mass in m");
     field("strength", strength, Valid(0.1, 3), "range of the factor on all torques");
     field("gains", gains, Valid(0.1, 3), "range of the factors on kp and on kd");
-    field("delay", delay, Valid(0, 1), "range of the delay of actions in control steps");
+    field("delay", delay, Valid(0, 2), "range of the delay of actions in control steps");
     field("joint_offset", joint_offset, Valid(0, 0.5), "largest error of a joint encoder in rad");
     field("noise", noise, Valid(0, 100), "factor on the sensor noise of the observation");
     field("push", push, Valid(0, 5), "largest jump of the pelvis velocity in m/s");

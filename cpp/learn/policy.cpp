@@ -16,6 +16,33 @@ at::Tensor normalise(const at::Tensor& raw, const at::Tensor& shift, const at::T
   return raw.sub(shift).mul_(scale).clamp_(-kClip, kClip);
 }
 
+std::string layer_name(int layer) { return "policy.actor." + std::to_string(layer) + ".weight"; }
+
+// the settings of the actor in a checkpoint, by the names and shapes of its parameters
+NetworkSettings read_actor(const State& state) {
+  NetworkSettings settings;
+  settings.actor.clear();
+  for (int layer = 0; state.contains(layer_name(layer)); ++layer)
+    settings.actor.push_back(static_cast<double>(state.at(layer_name(layer)).size(0)));
+  if (settings.actor.empty())
+    fail("this checkpoint holds no policy (", layer_name(0), " is missing)");
+  settings.actor.pop_back();
+  if (const auto conv = state.find("policy.encoder.latent.weight"); conv != state.end()) {
+    settings.encoder = "conv";
+    settings.latent = static_cast<int>(conv->second.size(0));
+  } else if (const auto gru = state.find("policy.encoder.hidden.weight"); gru != state.end()) {
+    settings.encoder = "gru";
+    settings.latent = static_cast<int>(gru->second.size(1));
+  }
+  return settings;
+}
+
+const at::Tensor& last_layer(const State& state) {
+  int layer = 0;
+  while (state.contains(layer_name(layer + 1))) ++layer;
+  return state.at(layer_name(layer));
+}
+
 }  // namespace
 
 Mlp::Mlp(FlatParameters& parameters, const std::string& prefix, int inputs,
@@ -40,32 +67,45 @@ at::Tensor Mlp::forward(const FlatParameters& parameters, at::Tensor x) const {
 
 void Mlp::initialise(const FlatParameters& parameters, double last_gain, std::uint64_t seed,
                      std::uint64_t stream) const {
-  torch::NoGradGuard no_grad;
   for (std::size_t layer = 0; layer < weights_.size(); ++layer) {
-    at::Tensor weight = parameters[weights_[layer]];
-    const auto rows = weight.size(0), columns = weight.size(1);
-    Random random(seed, stream, static_cast<std::uint32_t>(layer), Purpose::kNetwork);
-    at::Tensor normal =
-        torch::empty({std::max(rows, columns), std::min(rows, columns)}, torch::kDouble);
-    for (std::int64_t i = 0; i < normal.numel(); ++i)
-      normal.data_ptr<double>()[i] = random.normal();
-    auto [q, r] = torch::linalg_qr(normal);
-    q = q * r.diagonal().sign();
-    if (rows < columns) q = q.t();
-    weight.copy_(q * (layer + 1 == weights_.size() ? last_gain : std::sqrt(2.0)));
+    make_orthogonal(parameters[weights_[layer]],
+                    layer + 1 == weights_.size() ? last_gain : std::sqrt(2.0),
+                    Random(seed, stream, static_cast<std::uint32_t>(layer), Purpose::kNetwork));
   }
 }
 
-ActorCritic::ActorCritic(int observations, int actions, const NetworkSettings& settings,
+Actor::Actor(FlatParameters& parameters, const ObservationShape& shape, int outputs,
+             const NetworkSettings& settings)
+    : shape_(shape),
+      encoder_(parameters, settings.encoder, shape.frames, shape.remembered, settings.latent) {
+  if (settings.encoder != "flat" && shape.frames == 0)
+    fail("the encoder ", settings.encoder, " reads a history, but there is none here");
+  mlp_ = Mlp(parameters, "actor", shape.present + encoder_.outputs(), settings.actor, outputs);
+}
+
+at::Tensor Actor::forward(const FlatParameters& parameters, const at::Tensor& x) const {
+  if (shape_.frames == 0) return mlp_.forward(parameters, x);
+  const at::Tensor history = x.narrow(1, shape_.present, shape_.frames * shape_.remembered);
+  return mlp_.forward(
+      parameters,
+      torch::cat({x.narrow(1, 0, shape_.present), encoder_.forward(parameters, history)}, 1));
+}
+
+void Actor::initialise(const FlatParameters& parameters, std::uint64_t seed) const {
+  mlp_.initialise(parameters, 0.002 * std::sqrt(2.0), seed, 0);
+  encoder_.initialise(parameters, seed);
+}
+
+ActorCritic::ActorCritic(const ActorCriticShape& shape, const NetworkSettings& settings,
                          std::uint64_t seed, at::Device device)
-    : actor_(parameters, "actor", observations, settings.actor, actions) {
-  log_std_ = parameters.add("log_std", {actions});
+    : actor_(parameters, shape.observation, shape.actions + shape.estimates, settings) {
+  log_std_ = parameters.add("log_std", {shape.actions});
   actor_size = parameters.size();
-  critic_ = Mlp(parameters, "critic", observations, settings.critic, 1);
+  critic_ = Mlp(parameters, "critic", shape.privileged, settings.critic, 1);
   parameters.finish(device);
 
-  // a nearly silent actor: the first policy is the feed-forward tracker
-  actor_.initialise(parameters, 0.002 * std::sqrt(2.0), seed, 0);
+  // the first policy is the feed-forward tracker
+  actor_.initialise(parameters, seed);
   critic_.initialise(parameters, 1.0, seed, 1);
   torch::NoGradGuard no_grad;
   at::Tensor(log_std()).fill_(std::log(settings.std_start));
@@ -117,37 +157,35 @@ void Normaliser::load(const State& state, const std::string& prefix) {
   prepare();
 }
 
-Policy::Policy(const State& state, int observations, int actions) {
-  for (int layer = 0;; ++layer) {
-    const auto weight = state.find("policy.actor." + std::to_string(layer) + ".weight");
-    if (weight == state.end()) break;
-    weights_.push_back(weight->second.to(torch::kFloat).contiguous());
-    biases_.push_back(
-        state.at("policy.actor." + std::to_string(layer) + ".bias").to(torch::kFloat).contiguous());
+Policy::Policy(const State& state, const ObservationShape& shape, int outputs)
+    : width_(shape.width()) {
+  const NetworkSettings settings = read_actor(state);
+  const auto mean_of = state.find("policy.normaliser.mean");
+  if (mean_of == state.end())
+    fail("this checkpoint holds no policy (policy.normaliser.mean is missing)");
+  const std::int64_t observations = mean_of->second.size(0);
+  const std::int64_t answers = last_layer(state).size(0);
+  if (observations != width_ || answers != outputs) {
+    fail("the policy maps ", observations, " observations to ", answers,
+         " actions, but this environment has ", width_, " and ", outputs);
   }
-  if (weights_.empty()) fail("this checkpoint holds no policy (policy.actor.0.weight is missing)");
-  if (weights_.front().size(1) != observations || weights_.back().size(0) != actions) {
-    fail("the policy maps ", weights_.front().size(1), " observations to ", weights_.back().size(0),
-         " actions, but this environment has ", observations, " and ", actions);
-  }
-  at::Tensor mean = torch::empty({observations}, torch::kDouble),
-             variance = torch::empty_like(mean);
+  actor_ = Actor(parameters_, shape, outputs, settings);
+  parameters_.finish(torch::kCPU);
+  parameters_.load(state, "policy.");
+  parameters_.convert(torch::kFloat, torch::kCPU);
+
+  at::Tensor mean = torch::empty({width_}, torch::kDouble), variance = torch::empty_like(mean);
   load_tensor(state, "policy.normaliser.mean", mean);
   load_tensor(state, "policy.normaliser.variance", variance);
   shift_ = mean.to(torch::kFloat);
   scale_ = (variance + 1e-4).rsqrt().to(torch::kFloat);
 }
 
-void Policy::act(const float* observations, int count, float* actions) const {
+void Policy::act(const float* observations, int count, float* outputs) const {
   c10::InferenceMode inference;
-  at::Tensor x =
-      torch::from_blob(const_cast<float*>(observations), {count, weights_.front().size(1)});
-  x = normalise(x, shift_, scale_);
-  for (std::size_t layer = 0; layer < weights_.size(); ++layer) {
-    x = torch::addmm(biases_[layer], x, weights_[layer].t());
-    if (layer + 1 < weights_.size()) x = torch::elu_(x);
-  }
-  std::copy_n(x.contiguous().data_ptr<float>(), x.numel(), actions);
+  const at::Tensor raw = torch::from_blob(const_cast<float*>(observations), {count, width_});
+  const at::Tensor y = actor_.forward(parameters_, normalise(raw, shift_, scale_)).contiguous();
+  std::copy_n(y.data_ptr<float>(), y.numel(), outputs);
 }
 
 }  // namespace twist

@@ -27,14 +27,18 @@ at::Tensor log_probability(const at::Tensor& action, const at::Tensor& mean,
   return (-0.5 * z.square() - log_std).sum(-1) - kLogSqrt2Pi * action.size(-1);
 }
 
-at::Tensor scalar(double value) { return torch::full({}, value, torch::kDouble); }
+ActorCriticShape shape_of(const Env& env) {
+  return {ObservationShape(env.layout()), env.privileged_layout().width(),
+          env.robot().num_actions(), env.layout().estimates()};
+}
 
 }  // namespace
 
 /// The rollout as one list of samples on the learner's device.
 struct Ppo::Batch {
-  at::Tensor observation;                         // (samples, observations) normalised
-  at::Tensor mirrored;                            // the same reflected
+  at::Tensor observation, mirrored;               // (samples, observations) normalised; reflected
+  at::Tensor critic, critic_mirrored;             // (samples, privileged) likewise
+  at::Tensor label;                               // (samples, outputs) of the teacher
   at::Tensor action, mean;                        // (samples, actions)
   at::Tensor log_prob, value, advantage, target;  // (samples)
   at::Tensor log_std;                             // (actions) of the policy that acted
@@ -42,7 +46,7 @@ struct Ppo::Batch {
 
 /// Sums over samples.
 struct Ppo::Losses {
-  double policy = 0, value = 0, mirror = 0, kl = 0, clipped = 0;
+  double policy = 0, value = 0, mirror = 0, kl = 0, clipped = 0, teacher_kl = 0, estimate = 0;
   std::int64_t samples = 0, plain = 0;
   void add(const Losses& other) {
     policy += other.policy;
@@ -50,26 +54,28 @@ struct Ppo::Losses {
     mirror += other.mirror;
     kl += other.kl;
     clipped += other.clipped;
+    teacher_kl += other.teacher_kl;
+    estimate += other.estimate;
     samples += other.samples;
     plain += other.plain;
   }
 };
 
 Ppo::Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSettings& settings,
-         std::uint64_t seed, at::Device device)
+         std::uint64_t seed, at::Device device, std::shared_ptr<const Teacher> teacher)
     : env_(std::move(env)),
       workers_(std::move(workers)),
       settings_(settings),
       seed_(seed),
       device_(device),
-      learner_(env_->layout().width(), env_->robot().num_actions(), settings.network, seed, device),
-      actor_(env_->layout().width(), env_->robot().num_actions(), settings.network, seed,
-             torch::kCPU),
-      average_(actor_.parameters.flat().clone()),
+      teacher_(std::move(teacher)),
+      shape_(shape_of(*env_)),
+      learner_(shape_, settings.network, seed, device),
+      actor_(shape_, settings.network, seed, torch::kCPU),
       normaliser_(env_->layout().mirror_source, env_->layout().mirror_sign),
-      adam_(learner_.parameters.flat(), 0.9, 0.999, 1e-8),
       rollout_(settings.horizon, env_->num_envs(), env_->layout().width(),
-               env_->robot().num_actions()),
+               env_->is_privileged() ? 0 : env_->privileged_layout().width(),
+               env_->robot().num_actions(), teacher_ ? env_->num_outputs() : 0),
       learning_rate_(settings.learning_rate) {
   const std::int64_t samples = std::int64_t(settings.horizon) * env_->num_envs();
   if (samples % (std::int64_t(settings.minibatches) * settings.shards) != 0) {
@@ -78,20 +84,36 @@ Ppo::Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSe
   }
   if (workers_->count() > env_->num_workers())
     fail("the environment was made for fewer worker threads");
+  if (env_->is_privileged() == static_cast<bool>(teacher_))
+    fail(teacher_ ? "a teacher learns without another" : "a student needs a teacher");
 
-  std::vector<int> source;
-  std::vector<float> sign;
-  action_mirror(env_->robot(), &source, &sign);
-  observation_source_ = torch::tensor(env_->layout().mirror_source, torch::kLong).to(device);
-  observation_sign_ = torch::tensor(env_->layout().mirror_sign).to(device);
-  action_source_ = torch::tensor(source, torch::kLong).to(device);
-  action_sign_ = torch::tensor(sign).to(device);
+  // how everything looks in a mirror
+  const auto make_map = [&](const std::vector<int>& source, const std::vector<float>& sign) {
+    return MirrorMap{torch::tensor(source, torch::kLong).to(device),
+                     torch::tensor(sign).to(device)};
+  };
+  const auto answer_map = [&](int estimates) {
+    std::vector<int> source;
+    std::vector<float> sign;
+    action_mirror(env_->robot(), estimates, &source, &sign);
+    return make_map(source, sign);
+  };
+  const ObservationLayout &seen = env_->layout(), &judged = env_->privileged_layout();
+  observation_mirror_ = make_map(seen.mirror_source, seen.mirror_sign);
+  critic_mirror_ = make_map(judged.mirror_source, judged.mirror_sign);
+  action_mirror_ = answer_map(0);
+  output_mirror_ = answer_map(seen.estimates());
 
+  if (teacher_) {
+    teacher_->hand_on_critic(learner_);
+    teacher_->hand_on_critic(actor_);
+  }
+  average_ = actor_.parameters.flat().clone();
+  adam_ = Adam(learner_.parameters.flat(), 0.9, 0.999, 1e-8);
   env_->profiling = true;
 
   // the normaliser knows the first observations before the first action
-  normaliser_.add(
-      torch::from_blob(env_->observation.data(), {env_->num_envs(), env_->layout().width()}));
+  normaliser_.add(torch::from_blob(env_->observation.data(), {env_->num_envs(), seen.width()}));
 }
 
 std::map<std::string, double> Ppo::iterate() {
@@ -129,19 +151,25 @@ void Ppo::collect_block(int block, int worker) {
   c10::InferenceMode inference;
   const int first = block * settings_.block,
             count = std::min(settings_.block, env_->num_envs() - first);
-  const int width = env_->layout().width(), actions = env_->robot().num_actions();
+  const int actions = env_->robot().num_actions(), outputs = env_->num_outputs();
   const at::Tensor std = actor_.log_std().exp();
-  const auto observe = [&] {
-    return torch::from_blob(env_->observation.data() + std::size_t(first) * width, {count, width});
-  };
   const auto part = [&](const at::Tensor& buffer, int step) {
     return buffer[step].narrow(0, first, count);
+  };
+  const auto rows = [&](const std::vector<float>& buffer, const ObservationLayout& layout) {
+    float* begin = const_cast<float*>(buffer.data()) + std::size_t(first) * layout.width();
+    return torch::from_blob(begin, {count, layout.width()});
+  };
+  const auto judge = [&](const std::vector<float>& buffer) {
+    const at::Tensor raw = rows(buffer, env_->privileged_layout());
+    return actor_.value(critic_normaliser().apply(raw));
   };
 
   for (int step = 0; step < settings_.horizon; ++step) {
     // act
-    const at::Tensor raw = observe(), x = normaliser_.apply(raw);
-    const at::Tensor mean = actor_.mean(x);
+    const at::Tensor raw = rows(env_->observation, env_->layout());
+    at::Tensor answer = actor_.outputs(normaliser_.apply(raw)).contiguous();
+    const at::Tensor mean = answer.narrow(1, 0, actions).clone();
     at::Tensor noise = torch::empty({count, actions});
     for (int i = 0; i < count; ++i) {
       Random random(seed_, first + i,
@@ -150,12 +178,19 @@ void Ppo::collect_block(int block, int worker) {
       for (int k = 0; k < actions; ++k)
         noise.data_ptr<float>()[i * actions + k] = static_cast<float>(random.normal());
     }
-    const at::Tensor action = (mean + std * noise).contiguous();
+    const at::Tensor action = answer.narrow(1, 0, actions).add_(std * noise);
     part(rollout_.observation, step).copy_(raw);
     part(rollout_.mean, step).copy_(mean);
     part(rollout_.action, step).copy_(action);
     part(rollout_.log_prob, step).copy_(log_probability(action, mean, actor_.log_std()));
-    part(rollout_.value, step).copy_(actor_.value(x));
+    part(rollout_.value, step).copy_(judge(env_->critic_observation()));
+    if (teacher_) {
+      part(rollout_.critic, step).copy_(rows(env_->privileged, env_->privileged_layout()));
+      const at::Tensor label = part(rollout_.label, step);
+      teacher_->label(*env_, first, count, label.data_ptr<float>());
+      const int taught = std::clamp(teacher_acts_below() - first, 0, count);
+      answer.narrow(0, 0, taught).copy_(label.narrow(0, 0, taught));
+    }
 
     // simulate
     bool timed_out = false;
@@ -163,7 +198,7 @@ void Ppo::collect_block(int block, int worker) {
         rollout_.reward.data_ptr<float>() + std::size_t(step) * env_->num_envs() + first;
     float* ended = rollout_.ended.data_ptr<float>() + std::size_t(step) * env_->num_envs() + first;
     for (int i = 0; i < count; ++i) {
-      env_->step(first + i, worker, action.data_ptr<float>() + std::size_t(i) * actions);
+      env_->step(first + i, worker, answer.data_ptr<float>() + std::size_t(i) * outputs);
       reward[i] = env_->reward[first + i];
       ended[i] = env_->cause[first + i] == Cause::kNone ? 0.0f : 1.0f;
       timed_out |= env_->cause[first + i] == Cause::kTimeOut;
@@ -171,16 +206,30 @@ void Ppo::collect_block(int block, int worker) {
 
     // a time-out is no fall: what would have followed counts
     if (!timed_out) continue;
-    const at::Tensor last = torch::from_blob(
-        env_->final_observation.data() + std::size_t(first) * width, {count, width});
-    const at::Tensor rest = actor_.value(normaliser_.apply(last)).contiguous();
+    const at::Tensor rest = judge(env_->final_critic_observation()).contiguous();
     for (int i = 0; i < count; ++i) {
       if (env_->cause[first + i] == Cause::kTimeOut) {
         reward[i] += static_cast<float>(settings_.gamma) * rest.data_ptr<float>()[i];
       }
     }
   }
-  part(rollout_.value, settings_.horizon).copy_(actor_.value(normaliser_.apply(observe())));
+  part(rollout_.value, settings_.horizon).copy_(judge(env_->critic_observation()));
+}
+
+// in the first phase of a student, only the labels count
+bool Ppo::imitates_only() const {
+  return teacher_ && iteration_ < settings_.imitation.dagger_iterations;
+}
+
+// the teacher acts in the environments before this one, at first in many, in the end in none
+int Ppo::teacher_acts_below() const {
+  if (!imitates_only()) return 0;
+  const double left = 1.0 - static_cast<double>(iteration_) / settings_.imitation.dagger_iterations;
+  return static_cast<int>(settings_.imitation.teacher_share * left * env_->num_envs());
+}
+
+const Normaliser& Ppo::critic_normaliser() const {
+  return teacher_ ? teacher_->normaliser() : normaliser_;
 }
 
 // --- learn
@@ -191,7 +240,14 @@ Ppo::Batch Ppo::flatten() const {
   const auto samples = [&](const at::Tensor& t) { return t.flatten(0, 1).to(device_); };
   Batch batch;
   batch.observation = normaliser_.apply(rollout_.observation.flatten(0, 1)).to(device_);
-  batch.mirrored = batch.observation.index_select(1, observation_source_) * observation_sign_;
+  batch.mirrored = observation_mirror_.of(batch.observation);
+  batch.critic = batch.observation;
+  batch.critic_mirrored = batch.mirrored;
+  if (teacher_) {
+    batch.critic = critic_normaliser().apply(rollout_.critic.flatten(0, 1)).to(device_);
+    batch.critic_mirrored = critic_mirror_.of(batch.critic);
+    batch.label = samples(rollout_.label);
+  }
   batch.action = samples(rollout_.action);
   batch.mean = samples(rollout_.mean);
   batch.log_prob = samples(rollout_.log_prob);
@@ -226,8 +282,12 @@ void Ppo::update(std::map<std::string, double>& log) {
   at::Tensor(actor_.parameters.flat()).copy_(learner_.parameters.flat());
 
   const double kl = last_epoch.kl / std::max<std::int64_t>(1, last_epoch.plain);
-  adapt_learning_rate(kl);
+  if (!imitates_only()) adapt_learning_rate(kl);
   log["kl"] = kl;
+  if (teacher_) {
+    log["teacher_kl"] = last_epoch.teacher_kl / last_epoch.samples;
+    log["estimate_error"] = std::sqrt(last_epoch.estimate / last_epoch.samples);
+  }
   log["policy_loss"] = last_epoch.policy / last_epoch.samples;
   log["value_loss"] = last_epoch.value / last_epoch.samples;
   log["mirror_loss"] =
@@ -266,8 +326,8 @@ void Ppo::learn_minibatch(const Batch& batch, const at::Tensor& rows, Losses& to
   apply_gradient(gradients.sum(0));
 }
 
-// The clipped surrogate, the clipped value loss, the entropy and the symmetry of one shard; its
-// gradient.
+// The clipped surrogate, the clipped value loss, the entropy and the symmetry of one shard, and
+// what a student owes its teacher; their gradient.
 Ppo::Losses Ppo::learn_shard(const Batch& batch, const at::Tensor& rows, std::int64_t minibatch,
                              at::Tensor gradient) const {
   // the last part of the rows is seen in the mirror; its old log-probability stays that of the
@@ -277,20 +337,23 @@ Ppo::Losses Ppo::learn_shard(const Batch& batch, const at::Tensor& rows, std::in
   const std::int64_t plain = rows.size(0) - mirrored;
   const at::Tensor plain_rows = rows.narrow(0, 0, plain),
                    mirror_rows = rows.narrow(0, plain, mirrored);
-  const auto reflect = [&](const at::Tensor& a) {
-    return a.index_select(1, action_source_) * action_sign_;
-  };
   const auto pick = [&](const at::Tensor& t) { return t.index_select(0, rows); };
-  const at::Tensor x = torch::cat(
-      {batch.observation.index_select(0, plain_rows), batch.mirrored.index_select(0, mirror_rows)});
-  const at::Tensor old_mean = torch::cat(
-      {batch.mean.index_select(0, plain_rows), reflect(batch.mean.index_select(0, mirror_rows))});
-  const at::Tensor action = torch::cat({batch.action.index_select(0, plain_rows),
-                                        reflect(batch.action.index_select(0, mirror_rows))});
+  const auto pick_both = [&](const at::Tensor& t, const at::Tensor& mirrored_rows) {
+    return torch::cat({t.index_select(0, plain_rows), mirrored_rows});
+  };
+  const auto pick_reflected = [&](const at::Tensor& t, const MirrorMap& map) {
+    return pick_both(t, map.of(t.index_select(0, mirror_rows)));
+  };
+  const at::Tensor x = pick_both(batch.observation, batch.mirrored.index_select(0, mirror_rows));
+  const at::Tensor judged =
+      teacher_ ? pick_both(batch.critic, batch.critic_mirrored.index_select(0, mirror_rows)) : x;
+  const at::Tensor old_mean = pick_reflected(batch.mean, action_mirror_);
+  const at::Tensor action = pick_reflected(batch.action, action_mirror_);
   const at::Tensor advantage = pick(batch.advantage), old_value = pick(batch.value),
                    target = pick(batch.target);
 
-  const at::Tensor mean = learner_.mean(x), value = learner_.value(x), log_std = learner_.log_std();
+  const at::Tensor answer = learner_.outputs(x), log_std = learner_.log_std();
+  const at::Tensor mean = answer.narrow(1, 0, action.size(1)), value = learner_.value(judged);
   const at::Tensor ratio =
       torch::exp(log_probability(action, mean, log_std) - pick(batch.log_prob));
   const at::Tensor surrogate =
@@ -310,17 +373,22 @@ Ppo::Losses Ppo::learn_shard(const Batch& batch, const at::Tensor& rows, std::in
 
   const double decay =
       std::max(0.0, 1.0 - static_cast<double>(iteration_) / settings_.entropy_iterations);
+  at::Tensor practice =
+      surrogate - settings_.entropy * decay * entropy + settings_.mirror_weight * mirror_loss;
+  Losses losses;
+  if (teacher_) {
+    const at::Tensor label = pick_reflected(batch.label, output_mirror_);
+    const at::Tensor debt = imitate(answer, label, losses);
+    practice = imitates_only() ? debt : practice + debt;
+  }
   const at::Tensor loss =
-      (surrogate + 0.5 * settings_.value_weight * value_loss - settings_.entropy * decay * entropy +
-       settings_.mirror_weight * mirror_loss) /
-      static_cast<double>(minibatch);
+      (practice + 0.5 * settings_.value_weight * value_loss) / static_cast<double>(minibatch);
   learner_.parameters.pack(torch::autograd::grad({loss}, learner_.parameters.views()), gradient);
 
   // KL(old || new) of the plain samples
   torch::NoGradGuard no_grad;
   const at::Tensor ratio_std = torch::exp(batch.log_std - log_std);
   const at::Tensor spread = (0.5 * (ratio_std.square() - 1) - torch::log(ratio_std)).sum();
-  Losses losses;
   losses.samples = rows.size(0);
   losses.plain = plain;
   losses.policy = surrogate.item<double>();
@@ -330,6 +398,23 @@ Ppo::Losses Ppo::learn_shard(const Batch& batch, const at::Tensor& rows, std::in
               spread.item<double>() * static_cast<double>(plain);
   losses.clipped = (ratio.detach() - 1).abs().gt(settings_.clip).sum().item<double>();
   return losses;
+}
+
+// Divergence from the teacher and error of the estimates, by their weights.
+at::Tensor Ppo::imitate(const at::Tensor& answer, const at::Tensor& label, Losses& losses) const {
+  const ImitationSettings& s = settings_.imitation;
+  const std::int64_t actions = learner_.log_std().size(0), estimates = answer.size(1) - actions;
+  const at::Tensor divergence =
+      kl_divergence(answer.narrow(1, 0, actions), learner_.log_std(), label.narrow(1, 0, actions),
+                    teacher_->log_std().to(device_))
+          .sum();
+  const at::Tensor error =
+      (answer.narrow(1, actions, estimates) - label.narrow(1, actions, estimates)).square().sum();
+  losses.teacher_kl = divergence.item<double>();
+  losses.estimate = error.item<double>();
+  const double weight = imitates_only() ? 1.0 : s.estimate_weight;
+  return kl_weight(s, iteration_) * divergence +
+         0.5 * weight / (s.estimate_std * s.estimate_std) * error;
 }
 
 // One optimiser step, if the gradient is finite.
@@ -348,7 +433,8 @@ bool Ppo::apply_gradient(at::Tensor gradient) {
     if (norm > settings_.grad_norm) part.mul_(settings_.grad_norm / norm);
   }
   not_finite_ = 0;
-  adam_.step(learner_.parameters.flat(), gradient, learning_rate_);
+  const double rate = imitates_only() ? settings_.imitation.dagger_rate : learning_rate_;
+  adam_.step(learner_.parameters.flat(), gradient, rate);
   at::Tensor(learner_.log_std())
       .clamp_(std::log(settings_.network.std_min), std::log(settings_.network.std_max));
 
@@ -364,129 +450,6 @@ void Ppo::adapt_learning_rate(double kl) {
   if (kl < 0.5 * settings_.target_kl) learning_rate_ *= 1.2;
   learning_rate_ =
       std::clamp(learning_rate_, settings_.learning_rate_min, settings_.learning_rate_max);
-}
-
-// --- report, save, load
-// --------------------------------------------------------------------------------------------
-
-// randomisation and pushes grow once the policy survives
-void Ppo::adapt_difficulty(double fall_rate) {
-  double difficulty = env_->difficulty();
-  if (fall_rate < settings_.ramp_fall_rate) difficulty += settings_.ramp;
-  if (fall_rate > 2 * settings_.ramp_fall_rate) difficulty -= settings_.ramp;
-  env_->set_difficulty(std::clamp(difficulty, 0.0, 1.0));
-}
-
-// seconds of this collection by what they were spent on; the policy gets what the phases of the
-// environment leave
-void Ppo::report_profile(const std::vector<double>& before,
-                         std::map<std::string, double>& log) const {
-  const std::vector<double> after = env_->profile();
-  double rest = log["collect_s"];
-  for (int phase = 0; phase < kNumPhases; ++phase) {
-    const double seconds = (after[phase] - before[phase]) / workers_->count();
-    log[std::string("profile/") + kPhaseNames[phase]] = seconds;
-    rest -= seconds;
-  }
-  log["profile/policy"] = rest;
-}
-
-void Ppo::report(std::map<std::string, double>& log) {
-  const EnvStatistics sums = env_->take_statistics();
-  const double steps = static_cast<double>(std::max<std::int64_t>(1, sums.steps));
-  const double episodes = static_cast<double>(std::max<std::int64_t>(1, sums.episodes));
-  const double simulated_s = steps * kControlStep;
-  std::int64_t falls = sums.episodes - sums.causes[static_cast<int>(Cause::kTimeOut)];
-  log["iteration"] = static_cast<double>(iteration_);
-  log["env_steps"] = static_cast<double>(iteration_ * settings_.horizon * env_->num_envs());
-  log["reward"] = sums.reward / simulated_s;
-  log["fall_rate"] = static_cast<double>(falls) / simulated_s;
-  log["episode_length_s"] = sums.episode_steps / episodes * kControlStep;
-  log["velocity_error"] = sums.velocity_error / steps;
-  log["yaw_rate_error"] = sums.yaw_rate_error / steps;
-  log["lr"] = learning_rate_;
-  log["std"] = actor_.log_std().detach().exp().mean().item<double>();
-  log["difficulty"] = env_->difficulty();
-  adapt_difficulty(log["fall_rate"]);
-  log["quarantined"] = static_cast<double>(sums.quarantined);
-  const auto terms = reward_terms();
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    if (sums.terms[i] != 0)
-      log[std::string("reward/") + terms[i].name] = sums.terms[i] / simulated_s;
-  }
-  for (int cause = 1; cause < kNumCauses; ++cause) {
-    log[std::string("termination/") + kCauseNames[cause]] =
-        static_cast<double>(sums.causes[cause]) / episodes;
-  }
-}
-
-State Ppo::state() const {
-  torch::NoGradGuard no_grad;
-  State state;
-  learner_.parameters.save(state, "learner.");
-  adam_.save(state, "adam.");
-  normaliser_.save(state, "policy.normaliser.");
-
-  // the policy to use is the averaged actor
-  ActorCritic averaged(env_->layout().width(), env_->robot().num_actions(), settings_.network,
-                       seed_, torch::kCPU);
-  at::Tensor(averaged.parameters.flat()).copy_(average_);
-  averaged.parameters.save(state, "policy.");
-
-  at::Tensor records = torch::empty({env_->num_envs(), env_->record_size()}, torch::kDouble);
-  env_->save(records.data_ptr<double>());
-  state["env.records"] = records;
-  auto& failures = env_->starts().failures();
-  state["env.failures"] =
-      torch::from_blob(failures.data(), {std::int64_t(failures.size())}, torch::kDouble).clone();
-  state["ppo.iteration"] = scalar(static_cast<double>(iteration_));
-  state["ppo.updates"] = scalar(static_cast<double>(updates_));
-  state["ppo.learning_rate"] = scalar(learning_rate_);
-  state["ppo.difficulty"] = scalar(env_->difficulty());
-  state["ppo.seed"] = torch::full({}, static_cast<std::int64_t>(seed_), torch::kLong);
-  for (auto& [name, tensor] : state) tensor = tensor.detach().cpu();
-  return state;
-}
-
-void Ppo::warm_start(const State& state) {
-  torch::NoGradGuard no_grad;
-  normaliser_.load(state, "policy.normaliser.");
-  learner_.parameters.load(state, "policy.");
-  at::Tensor(actor_.parameters.flat()).copy_(learner_.parameters.flat());
-  average_.copy_(learner_.parameters.flat());
-}
-
-void Ppo::load(const State& state) {
-  torch::NoGradGuard no_grad;
-  learner_.parameters.load(state, "learner.");
-  at::Tensor(actor_.parameters.flat()).copy_(learner_.parameters.flat());
-  adam_.load(state, "adam.");
-  normaliser_.load(state, "policy.normaliser.");
-  ActorCritic averaged(env_->layout().width(), env_->robot().num_actions(), settings_.network,
-                       seed_, torch::kCPU);
-  averaged.parameters.load(state, "policy.");
-  average_.copy_(averaged.parameters.flat());
-
-  at::Tensor records = torch::empty({env_->num_envs(), env_->record_size()}, torch::kDouble);
-  load_tensor(state, "env.records", records);
-  env_->load(records.data_ptr<double>());
-  auto& failures = env_->starts().failures();
-  at::Tensor kept =
-      torch::from_blob(failures.data(), {std::int64_t(failures.size())}, torch::kDouble);
-  load_tensor(state, "env.failures", kept);
-  env_->starts().refresh();
-  const auto number = [&](const std::string& name) {
-    at::Tensor value = scalar(0);
-    load_tensor(state, name, value);
-    return value.item<double>();
-  };
-  iteration_ = std::llround(number("ppo.iteration"));
-  updates_ = std::llround(number("ppo.updates"));
-  learning_rate_ = number("ppo.learning_rate");
-  env_->set_difficulty(number("ppo.difficulty"));
-  at::Tensor seed = torch::zeros({}, torch::kLong);
-  load_tensor(state, "ppo.seed", seed);
-  seed_ = static_cast<std::uint64_t>(seed.item<std::int64_t>());
 }
 
 }  // namespace twist

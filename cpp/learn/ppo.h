@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "env/env.h"
+#include "learn/imitation.h"
 #include "learn/policy.h"
 #include "learn/rollout.h"
 
@@ -13,6 +14,7 @@ namespace twist {
 
 struct PpoSettings {
   NetworkSettings network;
+  ImitationSettings imitation;
   int horizon = 20;
   int epochs = 4;
   int minibatches = 5;
@@ -35,6 +37,7 @@ struct PpoSettings {
   template <class V>
   void visit(V&& field) {
     field("network", network, Valid(), "actor and critic");
+    field("imitation", imitation, Valid(), "how a student learns from its teacher");
     field("horizon", horizon, Valid(2, 1000), "steps of every environment in an iteration");
     field("epochs", epochs, Valid(1, 100), "passes over the batch in an update");
     field("minibatches", minibatches, Valid(1, 1000), "parts of the batch in a pass");
@@ -70,14 +73,16 @@ struct PpoSettings {
   }
 };
 
-/// Proximal policy optimisation (Schulman et al. 2017), told whole in ppo.cpp. Collection always
+/// Proximal policy optimisation (Schulman et al. 2017), told whole in ppo.cpp; a student's learning
+/// differs by the labels of a teacher (imitation.h) and a critic that sees more. Collection always
 /// runs on the CPU workers; the update runs on `device`. On the CPU the result depends on the
 /// settings and the seed only, not on the number of workers.
 class Ppo {
  public:
-  /// `workers` must have at most as many threads as `env` has workers.
+  /// `workers` must have at most as many threads as `env` has workers. An `env` whose policy is a
+  /// student needs a `teacher`, another must have none.
   Ppo(std::shared_ptr<Env> env, std::shared_ptr<Workers> workers, const PpoSettings& settings,
-      std::uint64_t seed, at::Device device);
+      std::uint64_t seed, at::Device device, std::shared_ptr<const Teacher> teacher = nullptr);
 
   /// Collects `horizon` steps and learns from them. Returns what to log. Throws std::runtime_error
   /// if the losses are not finite several times in a row.
@@ -99,10 +104,14 @@ class Ppo {
   void collect();
   void collect_block(int block, int worker);
   void update(std::map<std::string, double>& log);
+  bool imitates_only() const;
+  int teacher_acts_below() const;
+  const Normaliser& critic_normaliser() const;
   Batch flatten() const;
   void learn_minibatch(const Batch& batch, const at::Tensor& rows, Losses& total);
   Losses learn_shard(const Batch& batch, const at::Tensor& rows, std::int64_t minibatch,
                      at::Tensor gradient) const;
+  at::Tensor imitate(const at::Tensor& answer, const at::Tensor& label, Losses& losses) const;
   bool apply_gradient(at::Tensor gradient);
   void adapt_learning_rate(double kl);
   void adapt_difficulty(double fall_rate);
@@ -114,15 +123,20 @@ class Ppo {
   PpoSettings settings_;
   std::uint64_t seed_;
   at::Device device_;
+  std::shared_ptr<const Teacher> teacher_;  // of a student, else none
 
+  ActorCriticShape shape_;
   ActorCritic learner_;  // on the device
   ActorCritic actor_;    // a copy on the CPU that collects
   at::Tensor average_;   // exponential moving average of the learner's parameters, on the CPU
   Normaliser normaliser_;
   Adam adam_;
   Rollout rollout_;
-  at::Tensor observation_source_, observation_sign_, action_source_,
-      action_sign_;  // mirror maps, on the device
+  struct MirrorMap {
+    at::Tensor source, sign;  // on the device
+    at::Tensor of(const at::Tensor& rows) const { return rows.index_select(1, source).mul(sign); }
+  };
+  MirrorMap observation_mirror_, critic_mirror_, output_mirror_, action_mirror_;
 
   std::int64_t iteration_ = 0, updates_ = 0;
   double learning_rate_;

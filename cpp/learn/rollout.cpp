@@ -4,10 +4,12 @@
 
 namespace twist {
 
-Rollout::Rollout(int horizon_, int envs_, int observations, int actions)
+Rollout::Rollout(int horizon_, int envs_, int observations, int privileged, int actions, int labels)
     : horizon(horizon_),
       envs(envs_),
       observation(torch::zeros({horizon, envs, observations})),
+      critic(privileged > 0 ? torch::zeros({horizon, envs, privileged}) : observation),
+      label(torch::zeros({horizon, envs, labels})),
       action(torch::zeros({horizon, envs, actions})),
       mean(torch::zeros({horizon, envs, actions})),
       log_prob(torch::zeros({horizon, envs})),

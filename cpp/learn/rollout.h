@@ -7,10 +7,13 @@ namespace twist {
 /// One batch of experience, time-major: `horizon` steps of `envs` environments. All float32, on the
 /// CPU.
 struct Rollout {
-  Rollout(int horizon, int envs, int observations, int actions);
+  /// Without a critic that sees more, `privileged` is 0; without a teacher, `labels`.
+  Rollout(int horizon, int envs, int observations, int privileged, int actions, int labels);
 
   int horizon, envs;
   at::Tensor observation;  // (horizon, envs, observations) raw
+  at::Tensor critic;       // (horizon, envs, privileged) raw, or the observation
+  at::Tensor label;        // (horizon, envs, labels) what the teacher would have answered
   at::Tensor action;       // (horizon, envs, actions)
   at::Tensor mean;         // (horizon, envs, actions) of the policy that acted
   at::Tensor log_prob;     // (horizon, envs) of the action

@@ -184,8 +184,8 @@ std::vector<TrialResult> run_trials(std::shared_ptr<const Robot> robot, const En
   check(trials, *pool, steps);
   Env env(robot, settings, pool, count, workers.count(), seed);
   env.set_difficulty(1);
-  const int width = env.layout().width(), actions = robot->num_actions(), nq = env.model(0)->nq;
-  const Policy policy(state, width, actions);
+  const int width = env.layout().width(), outputs = env.num_outputs(), nq = env.model(0)->nq;
+  const Policy policy(state, ObservationShape(env.layout()), outputs);
   if (series) {
     series->velocity.assign(std::size_t(count) * steps * 3, 0.0f);
     series->position.assign(std::size_t(count) * steps * nq, 0.0f);
@@ -199,9 +199,9 @@ std::vector<TrialResult> run_trials(std::shared_ptr<const Robot> robot, const En
     std::vector<Course> courses;
     for (int i = first; i < first + size; ++i)
       courses.emplace_back(env, i, trials[i]).begin(worker);
-    std::vector<float> action(std::size_t(size) * actions);
+    std::vector<float> answer(std::size_t(size) * outputs);
     for (int step = 0; step < steps; ++step) {
-      policy.act(env.observation.data() + std::size_t(first) * width, size, action.data());
+      policy.act(env.observation.data() + std::size_t(first) * width, size, answer.data());
       for (int i = 0; i < size; ++i) {
         if (courses[i].over()) continue;
         const std::size_t row = std::size_t(first + i) * steps + step;
@@ -210,7 +210,7 @@ std::vector<TrialResult> run_trials(std::shared_ptr<const Robot> robot, const En
           env.reference_pose(first + i, &series->reference[row * nq]);
         }
         courses[i].disturb(step);
-        env.step(first + i, worker, action.data() + std::size_t(i) * actions);
+        env.step(first + i, worker, answer.data() + std::size_t(i) * outputs);
         courses[i].follow(worker, step >= settle);
         if (!series || courses[i].over()) continue;
         const Vec3 velocity = courses[i].velocity();

@@ -24,7 +24,7 @@ class Checkpoint:
     actions and observation blocks it was made for. `config` is the resolved configuration.
     """
 
-    kind: str  # "teacher" or "cmg"
+    kind: str  # "teacher", "student" or "cmg"
     config: dict[str, Any]
     iteration: int = 0
     env_steps: int = 0

@@ -17,7 +17,7 @@ def load_config(
     overrides: Sequence[str] = (),
     flags: Mapping[str, object] | None = None,
 ) -> Section:
-    """The configuration of a training: `kind` is "teacher" or "cmg".
+    """The configuration of a training: `kind` is "teacher", "student" or "cmg".
 
     `file` (default: the shipped file of that kind) may name another one to start from with the key
     `base`. `overrides` are "section.key=value" texts, `flags` full keys with values; the latter
@@ -105,8 +105,10 @@ def _make_paths_absolute(root: Section) -> None:
     motion.clips = [str(Path(clip).expanduser().resolve()) for clip in motion.clips]
     if hasattr(motion, "cmg") and motion.cmg != "shipped":
         motion.cmg = str(Path(motion.cmg).expanduser().resolve())
-    if getattr(root.train, "start", "") not in ("", "teacher", "student"):
-        root.train.start = str(Path(root.train.start).expanduser().resolve())
+    for name in ("start", "teacher"):
+        if getattr(root.train, name, "") not in ("", "teacher", "student"):
+            path = Path(getattr(root.train, name)).expanduser().resolve()
+            setattr(root.train, name, str(path))
     if Path(root.robot).is_file():
         root.robot = str(Path(root.robot).resolve())
 

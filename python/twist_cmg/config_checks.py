@@ -7,8 +7,10 @@ from .fields import Section, SettingsLike
 from .locomotion import FRAMES_PER_S
 
 
-def check_teacher(config: Section) -> None:
-    """ValueError if the settings of a teacher do not fit each other."""
+def check_policy(config: Section, kind: str) -> None:
+    """ValueError if the settings of a teacher or student do not fit each other."""
+    if config.env.observe.kind != kind:
+        raise ValueError(f"env.observe.kind of a {kind} is {kind}, not {config.env.observe.kind}")
     check_commands(config.commands)
     check_randomise(config.env.randomise)
     check_stages(config)

@@ -17,6 +17,7 @@ from .references import Motion, kept_sources
 from .runs import LAST
 from .trials import Answer, Cell, Columns, Subject, steps, summarise
 
+POLICY_KINDS = ("teacher", "student")
 CURVE_S = 10.0  # of an episode of the learning curve
 CURVE_EPISODES = 64
 
@@ -33,18 +34,21 @@ class Policy:
 
 def load_policy(name: str) -> Policy:
     """A policy by run folder, checkpoint file, or "teacher"/"student" for the shipped ones."""
-    if name in ("teacher", "student"):
+    if name in POLICY_KINDS:
         file = paths.shipped(f"{name}.pt")
         if not file.is_file():
             raise ValueError(f"no {name} is shipped with this installation; name a run folder")
     else:
         file = _policy_file(Path(name))
-    checkpoint = load_checkpoint(file, "teacher")
+    checkpoint = load_checkpoint(file)
+    if checkpoint.kind not in POLICY_KINDS:
+        kinds = " or ".join(POLICY_KINDS)
+        raise ValueError(f"{file} holds a {checkpoint.kind}, not a {kinds}")
     if not checkpoint.policy:
         raise ValueError(f"{file} holds no policy")
     in_run = file.parent.name == "checkpoints"
     folder = file.parent.parent if in_run else file.parent
-    config = config_from_dict("teacher", checkpoint.config, str(file))
+    config = config_from_dict(checkpoint.kind, checkpoint.config, str(file))
     return Policy(file, folder, config, checkpoint)
 
 
@@ -54,7 +58,7 @@ def motion_for(policy: Policy, workers: _C.Workers) -> Motion:
     The CMG of its run is used unless the configuration was changed to name another one.
     """
     robot = load_robot(policy.config.robot)
-    check_contract(policy.checkpoint, _C.contract(robot))
+    check_contract(policy.checkpoint, _C.contract(robot, policy.config.env.observe))
     cmg_file = kept_sources(policy.folder, policy.config)
     if policy.config.reference.cmg != policy.checkpoint.config["reference"].get("cmg", "shipped"):
         cmg_file = None

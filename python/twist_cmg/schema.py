@@ -6,6 +6,18 @@ from .fields import Field, Section
 
 def teacher_schema() -> Section:
     """Everything `train teacher` can be told, with its default values."""
+    return _policy_schema(_policy_run())
+
+
+def student_schema() -> Section:
+    """Everything `train student` can be told, with its default values."""
+    doc = "who is imitated: a run folder, .pt file or 'teacher', the shipped one"
+    schema = _policy_schema([Field("teacher", "str", "teacher", doc), *_policy_run()])
+    schema.env.observe.kind = "student"
+    return schema
+
+
+def _policy_schema(run: list[Field]) -> Section:
     return Section(
         Field("robot", "str", "g1_29dof", "name of a shipped robot, or path of its YAML file"),
         _part("reference", _reference(), "where the reference motion comes from"),
@@ -13,7 +25,7 @@ def teacher_schema() -> Section:
         _part("gait", _C.GaitSettings(), "the gait library"),
         _part("env", _C.EnvSettings(), "the simulated environment"),
         _part("ppo", _C.PpoSettings(), "the learner"),
-        _part("train", Section(*_teacher_run()), "the run"),
+        _part("train", Section(*run), "the run"),
         _part("evaluation", _C.EvaluationSettings(), "the command grid"),
     )
 
@@ -35,7 +47,7 @@ def cmg_schema() -> Section:
 
 # the gait library and a CMG ahead of time, a CMG while the robots walk, recorded motion
 REFERENCE_SOURCES = ("gait", "cmg_pool", "cmg_online", "clips")
-SCHEMAS = {"teacher": teacher_schema, "cmg": cmg_schema}
+SCHEMAS = {"teacher": teacher_schema, "student": student_schema, "cmg": cmg_schema}
 MAX_SEED = 2**31 - 1
 
 
@@ -80,7 +92,7 @@ def _reference() -> Section:
     return _motion("gait", REFERENCE_SOURCES, cmg, evaluate, refresh, stages, reflexes)
 
 
-def _teacher_run() -> list[Field]:
+def _policy_run() -> list[Field]:
     return [
         Field("iterations", "int", 1000, "iterations in all", 1, 10_000_000),
         Field("seed", "int", 1, "seed of everything random in the run", 0, MAX_SEED),

@@ -1,4 +1,7 @@
-"""Trains the motion generator or the teacher: `python -m twist_cmg.train cmg|teacher`."""
+"""Trains the motion generator, the teacher or the student of it.
+
+`python -m twist_cmg.train cmg|teacher|student`
+"""
 
 import argparse
 import sys
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 from .cli import Parser, positive, run_command
 from .session import Request
 from .train_cmg import train_cmg
-from .train_teacher import train_teacher
+from .train_policy import train_policy
 
 _EXAMPLES = """\
   python -m twist_cmg.train teacher
@@ -15,11 +18,14 @@ _EXAMPLES = """\
   python -m twist_cmg.train teacher reference.source=clips reference.clips=my_recordings
   python -m twist_cmg.train teacher --envs 1024 ppo.gamma=0.98 --json
   python -m twist_cmg.train teacher --resume runs/teacher-20260101-1 --iterations 2000
+  python -m twist_cmg.train student --teacher runs/teacher-20260101-1
   python -m twist_cmg.train cmg --out runs/cmg"""
 
 # flag -> the setting it writes; a CMG's settings know their iterations and seed themselves
+_POLICY = {"iterations": "train.iterations", "seed": "train.seed", "envs": "train.envs"}
 _FLAGS = {
-    "teacher": {"iterations": "train.iterations", "seed": "train.seed", "envs": "train.envs"},
+    "teacher": _POLICY,
+    "student": {**_POLICY, "teacher": "train.teacher"},
     "cmg": {"iterations": "cmg_train.iterations", "seed": "cmg_train.seed"},
 }
 
@@ -27,9 +33,7 @@ _FLAGS = {
 def main(arguments: Sequence[str]) -> int:
     """Parses the command line and trains."""
     options = _parser().parse_intermixed_args(list(arguments))
-    if options.what == "student":
-        raise ValueError("training a student is not available yet; train cmg or teacher")
-    train = {"cmg": train_cmg, "teacher": train_teacher}[options.what]
+    train = train_cmg if options.what == "cmg" else train_policy
     return train(_request(options))
 
 
@@ -46,6 +50,9 @@ def _parser() -> Parser:
     parser.add_argument("--config", metavar="F", help="YAML file, or name of a shipped one")
     parser.add_argument("--iterations", type=positive, metavar="N", help="iterations in all")
     parser.add_argument("--envs", type=positive, metavar="N", help="environments side by side")
+    parser.add_argument(
+        "--teacher", metavar="RUN", help="of a student (default: 'teacher', the shipped one)"
+    )
     parser.add_argument("--threads", type=positive, metavar="N", help="default: all usable cores")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything random")
     parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/KIND-DATE-N)")
@@ -60,6 +67,8 @@ def _request(options: argparse.Namespace) -> Request:
         keys["iterations"] = "train.iterations"
     if options.envs is not None and "envs" not in keys:
         raise ValueError(f"--envs {options.envs} is not valid: a CMG learns without environments")
+    if options.teacher is not None and options.what != "student":
+        raise ValueError(f"--teacher {options.teacher} is not valid: a {options.what} has none")
     given = {key: getattr(options, name) for name, key in keys.items()}
     return Request(
         kind=options.what,

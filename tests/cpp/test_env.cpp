@@ -335,7 +335,7 @@ TEST_P(MirroredStart, AndMirroredActionsGiveMirroredObservations) {
 
   std::vector<int> source;
   std::vector<float> sign;
-  action_mirror(*g1(), &source, &sign);
+  action_mirror(*g1(), 0, &source, &sign);
   const ObservationLayout& layout = env.layout();
   for (int step = 0; step < 10; ++step) {
     const std::vector<float> action = action_of(0, step, 0.3);

@@ -32,7 +32,7 @@ void expect_near(const at::Tensor& a, const at::Tensor& b, double tolerance) {
 
 TEST(Rollout, AdvantageByHand) {
   // gamma 1/2, lambda 1/2, two environments; the second ends in its middle step
-  Rollout rollout(3, 2, 1, 1);
+  Rollout rollout(3, 2, 1, 0, 1, 0);
   rollout.reward.copy_(torch::tensor({{1.0f, 1.0f}, {2.0f, 2.0f}, {3.0f, 3.0f}}));
   rollout.value.copy_(torch::tensor({{4.0f, 4.0f}, {8.0f, 8.0f}, {2.0f, 2.0f}, {6.0f, 6.0f}}));
   rollout.ended.copy_(torch::tensor({{0.0f, 0.0f}, {0.0f, 1.0f}, {0.0f, 0.0f}}));
@@ -50,7 +50,7 @@ TEST(Rollout, AdvantageByHand) {
 
 TEST(Rollout, LambdaOneGivesDiscountedReturns) {
   const int horizon = 12;
-  Rollout rollout(horizon, 3, 1, 1);
+  Rollout rollout(horizon, 3, 1, 0, 1, 0);
   rollout.reward.copy_(random_tensor({horizon, 3}, 1));
   rollout.value.copy_(random_tensor({horizon + 1, 3}, 2));
   rollout.ended[4][1] = 1;
@@ -129,7 +129,7 @@ NetworkSettings small_network() {
 }
 
 TEST(ActorCritic, IsWhatMatricesSay) {
-  const ActorCritic net(5, 3, small_network(), 4, torch::kCPU);
+  const ActorCritic net({5, 5, 3, 0}, small_network(), 4, torch::kCPU);
   State state;
   net.parameters.save(state, "");
   const at::Tensor x = random_tensor({7, 5}, 1);
@@ -138,13 +138,14 @@ TEST(ActorCritic, IsWhatMatricesSay) {
   };
   const auto elu = [](const at::Tensor& t) { return torch::where(t > 0, t, torch::exp(t) - 1); };
   torch::NoGradGuard no_grad;
-  expect_near(net.mean(x), layer("actor.2", elu(layer("actor.1", elu(layer("actor.0", x))))), 1e-6);
+  expect_near(net.outputs(x), layer("actor.2", elu(layer("actor.1", elu(layer("actor.0", x))))),
+              1e-6);
   expect_near(net.value(x), layer("critic.1", elu(layer("critic.0", x))).squeeze(1), 1e-5);
   EXPECT_NEAR(net.log_std().mean().item<double>(), std::log(0.2), 1e-6);
 }
 
 TEST(ActorCritic, ActorComesFirst) {
-  const ActorCritic net(5, 3, small_network(), 4, torch::kCPU);
+  const ActorCritic net({5, 5, 3, 0}, small_network(), 4, torch::kCPU);
   std::int64_t size = 0;
   for (std::size_t i = 0; i < net.parameters.names().size(); ++i) {
     const bool critic = net.parameters.names()[i].starts_with("critic");
@@ -154,7 +155,7 @@ TEST(ActorCritic, ActorComesFirst) {
 }
 
 TEST(ActorCritic, WeightsBeginOrthogonalAndTheActorNearlySilent) {
-  const ActorCritic net(20, 3, small_network(), 4, torch::kCPU);
+  const ActorCritic net({20, 20, 3, 0}, small_network(), 4, torch::kCPU);
   State state;
   net.parameters.save(state, "");
   const at::Tensor first = state["actor.0.weight"], last = state["actor.2.weight"];  // (16, 20)
@@ -163,14 +164,14 @@ TEST(ActorCritic, WeightsBeginOrthogonalAndTheActorNearlySilent) {
   EXPECT_GT(last.abs().max().item<double>(), 1e-5);
   EXPECT_EQ(state["actor.0.bias"].abs().max().item<double>(), 0);
 
-  const ActorCritic same(20, 3, small_network(), 4, torch::kCPU),
-      other(20, 3, small_network(), 5, torch::kCPU);
+  const ActorCritic same({20, 20, 3, 0}, small_network(), 4, torch::kCPU),
+      other({20, 20, 3, 0}, small_network(), 5, torch::kCPU);
   EXPECT_TRUE(at::equal(net.parameters.flat(), same.parameters.flat()));
   EXPECT_FALSE(at::equal(net.parameters.flat(), other.parameters.flat()));
 }
 
 TEST(Policy, ActsAsTheActorOfTheCheckpoint) {
-  const ActorCritic net(5, 3, small_network(), 4, torch::kCPU);
+  const ActorCritic net({5, 5, 3, 0}, small_network(), 4, torch::kCPU);
   {
     torch::NoGradGuard no_grad;
     at::Tensor(net.parameters.flat()).copy_(0.3 * random_tensor({net.parameters.size()}, 6));
@@ -186,7 +187,7 @@ TEST(Policy, ActsAsTheActorOfTheCheckpoint) {
   at::Tensor actions = torch::zeros({9, 3});
   policy.act(raw.data_ptr<float>(), 9, actions.data_ptr<float>());
   torch::NoGradGuard no_grad;
-  expect_near(actions, net.mean(normaliser.apply(raw)), 1e-6);
+  expect_near(actions, net.outputs(normaliser.apply(raw)), 1e-6);
   EXPECT_GT(actions.abs().max().item<double>(), 0.1);
 
   // one by one is the same
@@ -196,7 +197,7 @@ TEST(Policy, ActsAsTheActorOfTheCheckpoint) {
 }
 
 TEST(Policy, RefusesACheckpointThatDoesNotFit) {
-  const ActorCritic net(5, 3, small_network(), 4, torch::kCPU);
+  const ActorCritic net({5, 5, 3, 0}, small_network(), 4, torch::kCPU);
   State state;
   EXPECT_THROW(Policy(state, 5, 3), UserError);
   net.parameters.save(state, "policy.");

@@ -161,7 +161,7 @@ TEST(Observation, MirrorMapIsThatOfAReflectedBody) {
   }
   std::vector<int> source;
   std::vector<float> action_sign;
-  action_mirror(*g1(), &source, &action_sign);
+  action_mirror(*g1(), 0, &source, &action_sign);
   for (std::size_t i = 0; i < s.action.size(); ++i) {
     EXPECT_EQ(action_sign[i] * s.action[source[i]], m.action[i]);
   }

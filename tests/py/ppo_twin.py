@@ -22,6 +22,8 @@ MIRROR_SHARE, MIRROR_WEIGHT, EMA, LEARNING_RATE = 0.25, 0.3, 0.99, 2e-3
 EPOCHS, MINIBATCHES, SHARDS = 3, 2, 3
 STD_MIN, STD_MAX = 0.1, 0.6
 TARGET_KL = 0.005
+KL_START, KL_END, KL_ITERATIONS = 0.4, 0.1, 12
+TEACHER_SHARE, DAGGER_RATE, ESTIMATE_STD, ESTIMATE_WEIGHT = 0.6, 3e-3, 0.2, 0.3
 ITERATION, UPDATES, ADAM_STEPS = 7, 100, 37
 TILT_LIMIT_DEG = 7.0
 
@@ -66,8 +68,9 @@ def shuffled(count, epoch, seed):
 # ---- the two environments and the C++ learner
 
 
-def env_settings(endless=False):
+def env_settings(student=False, endless=False):
     settings = _C.EnvSettings()
+    settings.observe.kind, settings.observe.history = ("student" if student else "teacher"), 2
     settings.rewards = {"velocity": 1.5, "leg_joints": 0.7, "foot_position": 1.0, "torque": -0.002}
     settings.reset.tilt = 0.04
     settings.termination.min_height = -1e6
@@ -77,7 +80,7 @@ def env_settings(endless=False):
     return settings
 
 
-def ppo_settings():
+def ppo_settings(dagger=0):
     s = _C.PpoSettings()
     s.network.actor, s.network.critic = [12, 8], [10]
     s.network.std_min, s.network.std_max = STD_MIN, STD_MAX
@@ -88,6 +91,10 @@ def ppo_settings():
     s.entropy, s.entropy_iterations, s.grad_norm = ENTROPY, ENTROPY_ITERATIONS, GRAD_NORM
     s.mirror_share, s.mirror_weight, s.ema = MIRROR_SHARE, MIRROR_WEIGHT, EMA
     s.learning_rate, s.learning_rate_max, s.target_kl = LEARNING_RATE, 1.0, TARGET_KL
+    i = s.imitation
+    i.dagger_iterations, i.dagger_rate, i.teacher_share = dagger, DAGGER_RATE, TEACHER_SHARE
+    i.kl_start, i.kl_end, i.kl_iterations = KL_START, KL_END, KL_ITERATIONS
+    i.estimate_std, i.estimate_weight = ESTIMATE_STD, ESTIMATE_WEIGHT
     return s
 
 
@@ -97,10 +104,17 @@ class Setup:
     pool: object
     workers: object
     seed: int = 0
+    teacher: dict | None = None  # the state of a policy: then it is a student that learns
+    dagger: int = 0  # iterations of a student's first phase
 
     def env(self, endless=False):
-        settings = env_settings(endless)
+        settings = env_settings(self.teacher is not None, endless)
         return _C.Env(self.robot, settings, self.pool, ENVS, self.workers, self.seed)
+
+    def ppo(self):
+        env, settings = self.env(), ppo_settings(self.dagger)
+        imitated = self.teacher and _C.Teacher(self.teacher, _C.EnvSettings(), env)
+        return _C.Ppo(env, settings, self.seed, teacher=imitated)
 
 
 def disturbed(state):
@@ -128,6 +142,17 @@ class UnsuitableSeed(Exception):
     """An episode ended twice, or not in both ways: the twin could not tell what happened."""
 
 
+class Normal01:
+    """The normaliser of a policy's state."""
+
+    def __init__(self, state):
+        self.shift = state["policy.normaliser.mean"]
+        self.scale = (state["policy.normaliser.variance"] + 1e-4).rsqrt()
+
+    def __call__(self, raw):
+        return ((torch.as_tensor(raw).double() - self.shift) * self.scale).clamp(-5, 5)
+
+
 class Twin:
     def __init__(self, setup, state):
         self.setup = setup
@@ -136,24 +161,37 @@ class Twin:
             for name, tensor in state.items()
             if name.startswith("learner.")
         }
-        self.shift = state["policy.normaliser.mean"]
-        self.scale = (state["policy.normaliser.variance"] + 1e-4).rsqrt()
+        self.seen = Normal01(state)
+        self.judged = Normal01(setup.teacher) if setup.teacher else self.seen
+        self.imitates_only = bool(setup.teacher) and setup.dagger > ITERATION
         robot = setup.robot
         acted = list(robot.acted_joints)
+        self.actions = len(acted)
         self.action_source = [acted.index(robot.mirror_joint[joint]) for joint in acted]
         self.action_sign = torch.tensor([robot.mirror_sign[joint] for joint in acted])
+        if setup.teacher:  # three velocities are behind the actions
+            self.action_source += [self.actions + axis for axis in range(3)]
+            self.action_sign = torch.cat([self.action_sign, torch.tensor([1, -1, 1])])
 
-    def net(self, name, x):
-        layers = sum(key.startswith(name) for key in self.weights) // 2
+    def net(self, name, x, weights=None):
+        weights = weights or self.weights
+        layers = sum(key.startswith(name) for key in weights) // 2
         for layer in range(layers):
-            weight, bias = (self.weights[f"{name}.{layer}.{kind}"] for kind in ("weight", "bias"))
+            weight, bias = (weights[f"{name}.{layer}.{kind}"] for kind in ("weight", "bias"))
             x = x @ weight.T + bias
             if layer < layers - 1:
                 x = functional.elu(x)
         return x
 
-    def normalise(self, raw):
-        return ((torch.as_tensor(raw).double() - self.shift) * self.scale).clamp(-5, 5)
+    def label(self, env):
+        """What the teacher would answer (ENVS, actions), and the true velocities (ENVS, 3)."""
+        weights = {
+            name.removeprefix("policy."): tensor.double()
+            for name, tensor in self.setup.teacher.items()
+        }
+        action = self.net("actor", self.judged(env.privileged), weights)
+        velocity = torch.tensor(env.privileged[:, 9:12])  # after command, gravity and gyro
+        return torch.cat([action, velocity.double()], 1)
 
     def value(self, x):
         return self.net("critic", x).squeeze(-1)
@@ -164,7 +202,8 @@ class Twin:
         return normal.log_prob(action).sum(-1)
 
     def mirrored_action(self, action):
-        return action[..., self.action_source] * self.action_sign
+        width = action.shape[-1]
+        return action[..., self.action_source[:width]] * self.action_sign[:width]
 
     # -- collect
 
@@ -177,14 +216,19 @@ class Twin:
         env, endless = self.setup.env(), self.setup.env(endless=True)
         source, sign = env.mirror
         self.observation_source, self.observation_sign = source, torch.tensor(sign).double()
-        rows = {
-            name: [] for name in ("raw", "action", "mean", "log_prob", "value", "reward", "ended")
-        }
+        source, sign = env.privileged_mirror
+        self.critic_source, self.critic_sign = source, torch.tensor(sign).double()
+        names = ("raw", "judged", "action", "mean", "label", "log_prob", "value")
+        rows = {name: [] for name in (*names, "reward", "ended")}
+        left = 1 - ITERATION / self.setup.dagger if self.imitates_only else 0
+        taught = int(TEACHER_SHARE * left * ENVS)
         over, self.ends = np.zeros(ENVS, bool), {"fall": 0, "time_out": 0}
         for step in range(HORIZON):
             raw = torch.tensor(env.observation)
-            x = self.normalise(raw)
-            mean = self.net("actor", x)
+            judged = self.judged(env.privileged)
+            answer = self.net("actor", self.seen(raw))
+            mean, estimate = answer[:, : self.actions], answer[:, self.actions :]
+            label = self.label(env) if self.setup.teacher else torch.zeros(ENVS, 0)
             noise = [
                 normals(
                     words(self.setup.seed, i, ITERATION * HORIZON + step, ACTION), mean.shape[1]
@@ -192,20 +236,24 @@ class Twin:
                 for i in range(ENVS)
             ]
             action = mean + self.weights["log_std"].exp() * torch.tensor(noise).double()
-            env.step(action.float())
-            endless.step(action.float())
+            answer = torch.cat([action, estimate], 1)
+            if taught:
+                answer[:taught] = label[:taught]
+            env.step(answer.float())
+            endless.step(answer.float())
             reward, ended = torch.tensor(env.reward).double(), torch.tensor(env.state[:, 0] == 0.0)
             if (endless.state[:, 0] == 0).any() or (ended.numpy() & over).any():
                 raise UnsuitableSeed
             for i in np.flatnonzero(ended):
                 over[i] = True
                 self.judge(endless, i, reward)
-            values = [raw, action, mean, self.log_prob(action, mean), self.value(x), reward, ended]
+            values = [raw, judged, action, mean, label, self.log_prob(action, mean)]
+            values += [self.value(judged), reward, ended]
             for column, value in zip(rows.values(), values, strict=True):
                 column.append(value)
         if 0 in self.ends.values():
             raise UnsuitableSeed
-        last = self.value(self.normalise(env.observation))
+        last = self.value(self.judged(env.privileged))
         return {name: torch.stack(column).double() for name, column in rows.items()}, last
 
     def judge(self, endless, i, reward):
@@ -215,7 +263,7 @@ class Twin:
             self.ends["fall"] += 1
         else:
             self.ends["time_out"] += 1
-            reward[i] += GAMMA * self.value(self.normalise(endless.observation[i]))
+            reward[i] += GAMMA * self.value(self.judged(endless.privileged[i]))
 
     @staticmethod
     def advantages(rows, last):
@@ -246,12 +294,16 @@ class Twin:
 
     def shard_loss(self, batch, rows, advantage):
         plain = len(rows) - round(MIRROR_SHARE * len(rows))
-        x, action, old_mean = (batch[name][rows].clone() for name in ("x", "action", "mean"))
+        names = ("x", "judged", "action", "mean", "label")
+        x, judged, action, old_mean, label = (batch[name][rows].clone() for name in names)
         x[plain:] = x[plain:][:, self.observation_source] * self.observation_sign
+        judged[plain:] = judged[plain:][:, self.critic_source] * self.critic_sign
         action[plain:] = self.mirrored_action(action[plain:])
+        label[plain:] = self.mirrored_action(label[plain:])
         old_mean[plain:] = self.mirrored_action(old_mean[plain:])
 
-        mean, value, log_std = self.net("actor", x), self.value(x), self.weights["log_std"]
+        answer, value, log_std = self.net("actor", x), self.value(judged), self.weights["log_std"]
+        mean, estimate = answer[:, : self.actions], answer[:, self.actions :]
         ratio = (self.log_prob(action, mean) - batch["log_prob"][rows]).exp()
         gain = torch.minimum(ratio * advantage, ratio.clamp(1 - CLIP, 1 + CLIP) * advantage)
         old_value, target = batch["value"][rows], batch["target"][rows]
@@ -265,19 +317,35 @@ class Twin:
             new = Normal(mean, log_std.exp())
             self.kl += kl_divergence(old, new)[:plain].sum().item()
             self.plain += plain
-        return (
+        practice = (
             -gain.sum()
-            + 0.5 * VALUE_WEIGHT * value_loss.sum()
             - entropy_weight * log_std.sum() * len(rows)
             + MIRROR_WEIGHT * distance[plain:].sum()
         )
+        if self.setup.teacher:
+            debt = self.debt(mean, estimate, label)
+            practice = debt if self.imitates_only else practice + debt
+        return practice + 0.5 * VALUE_WEIGHT * value_loss.sum()
+
+    def debt(self, mean, estimate, label):
+        """What a student owes its teacher."""
+        teacher_std = self.setup.teacher["policy.log_std"].double().exp()
+        own = Normal(mean, self.weights["log_std"].exp())
+        divergence = kl_divergence(own, Normal(label[:, : self.actions], teacher_std)).sum()
+        off = (((estimate - label[:, self.actions :]) / ESTIMATE_STD) ** 2).sum() / 2
+        if self.imitates_only:
+            return divergence + off
+        done = min(1.0, (ITERATION - self.setup.dagger) / KL_ITERATIONS)
+        weight = KL_END + (KL_START - KL_END) * (1 + math.cos(math.pi * done)) / 2
+        return weight * divergence + ESTIMATE_WEIGHT * off
 
     def learn(self, state):
         rows, last = self.collect()
         advantage = self.advantages(rows, last)
         self.raw = rows["raw"].flatten(0, 1)
-        batch = {name: rows[name].flatten(0, 1) for name in ("action", "mean", "log_prob", "value")}
-        batch["x"] = self.normalise(self.raw)
+        names = ("judged", "action", "mean", "label", "log_prob", "value")
+        batch = {name: rows[name].flatten(0, 1) for name in names}
+        batch["x"] = self.seen(self.raw)
         batch["advantage"] = advantage.flatten()
         batch["target"] = batch["advantage"] + batch["value"]
         batch["log_std"] = self.weights["log_std"].detach().clone()
@@ -297,7 +365,8 @@ class Twin:
                     zip(names, torch.autograd.grad(loss, self.weights.values()), strict=True)
                 )
                 self.norms = clip(gradients, actor), clip(gradients, critic)
-                optimiser.step(self.weights, gradients, LEARNING_RATE)
+                rate = DAGGER_RATE if self.imitates_only else LEARNING_RATE
+                optimiser.step(self.weights, gradients, rate)
                 updates += 1
                 decay = min(EMA, 1 - 1 / (10 + updates))
                 with torch.no_grad():

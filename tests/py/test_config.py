@@ -24,7 +24,7 @@ def empty(tmp_path: Path) -> str:
     return write(tmp_path / "empty.yaml", "")
 
 
-@pytest.mark.parametrize("kind", ["teacher", "cmg"])
+@pytest.mark.parametrize("kind", ["teacher", "student", "cmg"])
 def test_defaults_are_valid_and_survive_yaml(kind: str, empty: str, tmp_path: Path) -> None:
     config = load_config(kind, empty)
     again = load_config(kind, write(tmp_path / "full.yaml", resolved(config)))
@@ -32,7 +32,8 @@ def test_defaults_are_valid_and_survive_yaml(kind: str, empty: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("teacher", "teacher"), ("teacher", "smoke"), ("cmg", "cmg")]
+    ("kind", "name"),
+    [("teacher", "teacher"), ("teacher", "smoke"), ("student", "student"), ("cmg", "cmg")],
 )
 def test_shipped_files_are_valid(kind: str, name: str) -> None:
     config = load_config(kind, name)

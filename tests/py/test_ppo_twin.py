@@ -18,7 +18,6 @@ from ppo_twin import (
     UnsuitableSeed,
     disturbed,
     philox,
-    ppo_settings,
 )
 from twist_cmg import _C
 from twist_cmg.config import load_robot
@@ -41,15 +40,20 @@ class Pair:
     average: dict
 
 
-@pytest.fixture(scope="module")
-def pair():
+@pytest.fixture(scope="module", params=["teacher", "labels", "student"])
+def pair(request):
+    """A teacher; a student that learns from labels only; one that learns by PPO, too."""
     torch.set_num_threads(1)
     robot, workers = load_robot("g1_29dof"), _C.Workers(1)
     plan = _C.random_plan(_C.CommandSettings(), 4, 600, 3)
     motion = _C.generate_balanced(robot, _C.GaitLibrary(robot), plan, workers)
     setup = Setup(robot, _C.MotionPool(robot, motion, workers), workers)
+    if request.param != "teacher":
+        taught = disturbed(setup.ppo().state())
+        setup.teacher = {n: value for n, value in taught.items() if n.startswith("policy.")}
+        setup.dagger = {"labels": 20, "student": 4}[request.param]
     for setup.seed in range(1, 100):
-        ppo = _C.Ppo(setup.env(), ppo_settings(), setup.seed)
+        ppo = setup.ppo()
         before = disturbed(ppo.state())
         twin = Twin(setup, before)
         try:
@@ -73,6 +77,8 @@ def relative(ours, theirs, start):
 def test_this_is_a_test_of_everything(pair):
     assert min(pair.twin.ends.values()) > 0
     assert max(pair.twin.norms) > GRAD_NORM, "a gradient should be clipped"
+    if pair.twin.imitates_only:
+        return
     assert 0.1 < pair.log["clipped"] < 0.9, "some ratios should be clipped"
 
 
@@ -94,6 +100,9 @@ def test_weights(pair, kind):
 def test_learning_rate_follows_the_kl_of_the_last_epoch(pair):
     kl, plain = (sum(column) for column in zip(*pair.twin.epoch_kl, strict=True))
     assert pair.log["kl"] == pytest.approx(kl / plain, rel=1e-3)
+    if pair.twin.imitates_only:
+        assert pair.after["ppo.learning_rate"].item() == pytest.approx(LEARNING_RATE)
+        return
     factor = 1 / 1.3 if kl / plain > 2 * TARGET_KL else 1.2 if kl / plain < TARGET_KL / 2 else 1.0
     assert factor != 1.0, "choose a target that changes the learning rate"
     assert pair.after["ppo.learning_rate"].item() == pytest.approx(LEARNING_RATE * factor)
