@@ -1,4 +1,4 @@
-# Finds torch, mujoco and Eigen inside the Python environment and makes imported targets of them.
+# Finds torch, mujoco, Eigen and nlohmann/json inside the Python environment and makes imported targets of them.
 # Nothing is imported (that takes seconds and may fail without a display or a GPU), and
 # find_package(Torch) is avoided because on a CUDA wheel it demands nvcc.
 
@@ -97,6 +97,21 @@ endif()
 add_library(twist::eigen INTERFACE IMPORTED)
 target_include_directories(twist::eigen INTERFACE "${eigen_dir}")
 target_compile_definitions(twist::eigen INTERFACE EIGEN_MPL2_ONLY EIGEN_DONT_PARALLELIZE)
+
+# ---- nlohmann/json: the wheel, or an installed one
+twist_run_python(json_dir "import importlib.util as u, pathlib
+s = u.find_spec('nlohmann_json')
+print(pathlib.Path(s.origin).parent / 'include' if s else '')")
+if(NOT json_dir)
+  find_package(nlohmann_json 3.11 CONFIG)
+  if(NOT nlohmann_json_FOUND)
+    message(FATAL_ERROR "nlohmann/json is missing. Install it with:  "
+                        "\"${Python_EXECUTABLE}\" -m pip install \"nlohmann-json>=3.11\"")
+  endif()
+  get_target_property(json_dir nlohmann_json::nlohmann_json INTERFACE_INCLUDE_DIRECTORIES)
+endif()
+add_library(twist::json INTERFACE IMPORTED)
+target_include_directories(twist::json INTERFACE "${json_dir}")
 
 message(STATUS "torch ${TWIST_TORCH_VERSION} (${torch_definitions}) in ${TWIST_TORCH_DIR}")
 message(STATUS "mujoco ${TWIST_MUJOCO_VERSION} in ${TWIST_MUJOCO_DIR}")

@@ -22,6 +22,7 @@ void bind_base(py::module_& m) {
       .def_readonly("joint_names", &Robot::joint_names)
       .def_readonly("lower", &Robot::lower)
       .def_readonly("upper", &Robot::upper)
+      .def_property_readonly("name", [](const Robot& r) { return r.settings().name; })
       .def_readonly("effort", &Robot::effort)
       .def_readonly("armature", &Robot::armature)
       .def_readonly("kp", &Robot::kp)
@@ -51,4 +52,5 @@ PYBIND11_MODULE(_C, m) {
   bind_generator(m);
   bind_env(m);
   bind_learn(m);
+  bind_serve(m);
 }

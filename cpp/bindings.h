@@ -47,5 +47,6 @@ void bind_cmg(py::module_& m);
 void bind_generator(py::module_& m);
 void bind_env(py::module_& m);
 void bind_learn(py::module_& m);
+void bind_serve(py::module_& m);
 
 }  // namespace twist

@@ -64,6 +64,17 @@ auto mirror_of(const ObservationLayout& layout) {
   return std::make_pair(layout.mirror_source, layout.mirror_sign);
 }
 
+// how an observation is built
+py::dict layout_of(const Robot& robot, const ObservationSettings& settings) {
+  const ObservationLayout layout(robot, settings);
+  py::list blocks;
+  for (const auto& block : layout.blocks())
+    blocks.append(
+        py::dict("name"_a = block.name, "width"_a = block.width, "noise"_a = block.noise));
+  return py::dict("width"_a = layout.width(), "blocks"_a = blocks, "frames"_a = layout.history(),
+                  "remembered"_a = layout.remembered(), "estimates"_a = layout.estimates());
+}
+
 // what a policy is made for, by name
 std::map<std::string, std::vector<std::string>> contract(const Robot& robot,
                                                          const ObservationSettings& settings) {
@@ -175,6 +186,9 @@ void bind_live(py::module_& m) {
 void bind_env(py::module_& m) {
   m.def("contract", &contract, "robot"_a, "observe"_a = ObservationSettings(),
         "Names of joints, actions and observation blocks that a policy relies on.");
+  m.def("observation_layout", &layout_of, "robot"_a, "observe"_a,
+        "Width, blocks (name, width, noise), frames of history, numbers of each (`remembered`) and "
+        "numbers that a policy answers with beside its actions (`estimates`).");
   m.def("reward_names", &reward_names);
   m.def("termination_names",
         [] { return std::vector<std::string>(kCauseNames + 1, kCauseNames + kNumCauses); });

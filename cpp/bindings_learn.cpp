@@ -119,12 +119,13 @@ Floats act(const PolicyHandle& self, const Floats& observation) {
 void bind_learn(py::module_& m) {
   bind_trials(m);
   py::class_<PolicyHandle>(m, "Policy", "The deterministic actor of a checkpoint.")
-      .def(py::init([](const State& state, const EnvHandle& handle) {
-             const ObservationShape shape(handle.env->layout());
-             const int outputs = handle.env->num_outputs();
-             return PolicyHandle{Policy(state, shape, outputs), shape.width(), outputs};
+      .def(py::init([](const State& state, const Robot& robot, const ObservationSettings& observe) {
+             const ObservationLayout layout(robot, observe);
+             const int outputs = robot.num_actions() + layout.estimates();
+             return PolicyHandle{Policy(state, ObservationShape(layout), outputs), layout.width(),
+                                 outputs};
            }),
-           "state"_a, "env"_a)
+           "state"_a, "robot"_a, "observe"_a)
       .def("act", &act, "observation"_a,
            "Observations (n, observations) to what the environment is stepped with (n, outputs).");
   py::class_<Teacher, std::shared_ptr<Teacher>>(m, "Teacher", "The policy a student imitates.")

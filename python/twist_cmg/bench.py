@@ -1,4 +1,4 @@
-"""Measures speed: `python -m twist_cmg.bench env` and `python -m twist_cmg.bench cmg`."""
+"""Measures speed: `python -m twist_cmg.bench env`, `bench cmg` and `bench policy`."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from . import _C
 from .bench_cmg import ENVS, headline
+from .bench_policy import measure_policy
 from .bench_rings import MODES, cases_of, measure
 from .cli import SUCCESS, Parser, positive, run_command
 from .config import load_config, load_robot
@@ -21,6 +22,7 @@ from .references import Motion
 _EXAMPLES = """\
   python -m twist_cmg.bench env --json
   python -m twist_cmg.bench cmg --mode scaling
+  python -m twist_cmg.bench policy --policy bundle
   python -m twist_cmg.bench env --threads 1 env.sim.timestep=0.005 env.sim.decimation=4"""
 
 
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     """Parses the command line, measures, and prints a table or one JSON line."""
     options = _parser().parse_intermixed_args(list(arguments))
     console = make_console(options.json)
-    result, table = (_cmg if options.what == "cmg" else _env)(options, console)
+    result, table = {"env": _env, "cmg": _cmg, "policy": _policy}[options.what](options, console)
     if options.json:
         json_line(json.dumps(result))
     else:
@@ -64,6 +66,17 @@ def _cmg(options: argparse.Namespace, console: Console) -> tuple[dict[str, Any],
     return result, _cmg_table(result)
 
 
+def _policy(options: argparse.Namespace, console: Console) -> tuple[dict[str, Any], Table]:
+    if options.overrides or options.config:
+        raise ValueError("bench policy knows --policy and --json, and no settings")
+    console.print("one observation at a time, on one thread, every form in turn")
+    result = measure_policy(options.policy)
+    table = Table("", "", title=options.policy, show_header=False, box=box.SIMPLE)
+    for name, value in result.items():
+        table.add_row(name, f"{value:.3g}")
+    return result, table
+
+
 def _cmg_table(result: Mapping[str, Any]) -> Table:
     table = Table(title="motion generator", show_header=False, box=box.SIMPLE)
     table.add_column()
@@ -93,7 +106,9 @@ def _table(result: Mapping[str, Any]) -> Table:
 
 def _parser() -> Parser:
     parser = Parser("bench", __doc__ or "", _EXAMPLES)
-    parser.add_argument("what", choices=("env", "cmg"), help="the simulation, or the generator")
+    parser.add_argument(
+        "what", choices=("env", "cmg", "policy"), help="the simulation, the generator, a policy"
+    )
     parser.add_argument("--mode", choices=MODES, default="quick", help="cmg: what to measure")
     parser.add_argument(
         "overrides",
@@ -102,6 +117,8 @@ def _parser() -> Parser:
         metavar="section.key=value",
         help="settings, such as env.sim.timestep",
     )
+    doc = "policy: run folder, bundle, .pt file, 'student' or 'teacher' (teacher)"
+    parser.add_argument("--policy", metavar="NAME", default="teacher", help=doc)
     parser.add_argument("--config", metavar="F", help="YAML file, or name of a shipped one")
     parser.add_argument("--envs", type=positive, metavar="N", help="environments side by side")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: all usable cores")

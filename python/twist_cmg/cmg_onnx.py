@@ -9,42 +9,21 @@ in [0, 1], velocities from neighbouring frames, rest.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from . import _C
 from .cmg_calibrate import calibrated
+from .onnx_graph import Graph
 
 FORMAT_VERSION = 1
 MAX_ERROR = 1e-5  # standard deviations of a feature
-_OPSET, _IR = 17, 8  # old enough for the runtimes on robots
 
 Array = NDArray[np.float32]
 Tensors = Mapping[str, Array]
-
-
-class _Graph:
-    """Nodes and constants under construction; values are known by name."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, value: Any, kind: Any = np.float32) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=kind), name))
-        return name
-
-    def add(self, operation: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        output = output or f"{operation.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operation, inputs, [output], **attributes))
-        return output
 
 
 def normalise_command(statistics: Tensors) -> tuple[Array, Array]:
@@ -54,7 +33,7 @@ def normalise_command(statistics: Tensors) -> tuple[Array, Array]:
     return scale, -scale * np.float32(0.5) * (low + high)
 
 
-def combine(graph: _Graph, carry: float, features: str, output: str) -> str:
+def combine(graph: Graph, carry: float, features: str, output: str) -> str:
     """The next normalised features: the network's output, added to the present ones or alone."""
     return graph.add("Add", features, output) if carry else output
 
@@ -63,26 +42,14 @@ def to_onnx(cmg: _C.Cmg, joint_names: Sequence[str]) -> bytes:
     """The model as a checked ONNX file."""
     state = {name: tensor.numpy() for name, tensor in cmg.state().items()}
     weights, statistics = _part(state, "network."), _part(state, "statistics.")
-    graph = _Graph()
+    graph = Graph()
     _build(graph, weights, statistics, float(state["network.carry"].item()))
     width = len(statistics["mean"])
-    features, command, result = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
-        for name, size in (("features", width), ("command", 3), ("next_features", width))
-    )
-    onnx_graph = helper.make_graph(
-        graph.nodes, "cmg", [features, command], [result], graph.constants
-    )
-    opset = helper.make_opsetid("", _OPSET)
-    model = helper.make_model(
-        onnx_graph, opset_imports=[opset], ir_version=_IR, producer_name="twist_cmg"
-    )
-    helper.set_model_props(model, _metadata(statistics, joint_names))
-    onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    inputs, metadata = {"features": width, "command": 3}, _metadata(statistics, joint_names)
+    return graph.model("cmg", inputs, {"next_features": width}, metadata)
 
 
-def _build(graph: _Graph, weights: Tensors, statistics: Tensors, carry: float) -> None:
+def _build(graph: Graph, weights: Tensors, statistics: Tensors, carry: float) -> None:
     mean, deviation = graph.constant(statistics["mean"]), graph.constant(statistics["deviation"])
     active = graph.constant(statistics["active"])
     distance = graph.add("Div", graph.add("Sub", "features", mean), deviation)
@@ -102,7 +69,7 @@ def _build(graph: _Graph, weights: Tensors, statistics: Tensors, carry: float) -
     graph.add("Add", graph.add("Mul", step, deviation), mean, output="next_features")
 
 
-def _calibrate(graph: _Graph, calibration: Array) -> str:
+def _calibrate(graph: Graph, calibration: Array) -> str:
     """command + terms(command) * calibration, as motion/cmg.h has it."""
     first, second = (
         graph.add("Gather", "command", graph.constant(columns, np.int64), axis=1)
@@ -116,7 +83,7 @@ def _calibrate(graph: _Graph, calibration: Array) -> str:
     )
 
 
-def _gate(graph: _Graph, weights: Tensors, x: str) -> str:
+def _gate(graph: Graph, weights: Tensors, x: str) -> str:
     """The weight of each expert, (experts, batch, 1)."""
     for layer in (0, 2):
         weight, bias = weights[f"gate.{layer}.weight"], weights[f"gate.{layer}.bias"]
@@ -126,7 +93,7 @@ def _gate(graph: _Graph, weights: Tensors, x: str) -> str:
     return graph.add("Unsqueeze", graph.add("Transpose", x, perm=[1, 0]), last)
 
 
-def _experts(graph: _Graph, weights: Tensors, layer: str, x: str, gate: str) -> str:
+def _experts(graph: Graph, weights: Tensors, layer: str, x: str, gate: str) -> str:
     """Every expert's output (experts, batch, out), weighed and summed."""
     product = graph.add("MatMul", x, graph.constant(weights[f"{layer}.weight"]))
     bias = graph.constant(weights[f"{layer}.bias"][:, None, :])

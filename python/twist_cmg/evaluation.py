@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from . import _C, paths
+from .bundle import CONTRACT, Bundle, read_tensors
 from .checkpoints import Checkpoint, check_contract, load_checkpoint
 from .config import config_from_dict, load_robot
 from .exams import MEASURES, summary
-from .fields import Section
+from .fields import Section, to_dict
+from .policy_forms import PolicyNet
 from .references import Motion, kept_sources
 from .runs import LAST
+from .strict_yaml import read_yaml
 from .trials import Answer, Cell, Columns, Subject, steps, summarise
 
 POLICY_KINDS = ("teacher", "student")
@@ -34,6 +37,8 @@ class Policy:
 
 def load_policy(name: str) -> Policy:
     """A policy by run folder, checkpoint file, or "teacher"/"student" for the shipped ones."""
+    if (Path(name) / CONTRACT).is_file():
+        return _bundled(Path(name))
     if name in POLICY_KINDS:
         file = paths.shipped(f"{name}.pt")
         if not file.is_file():
@@ -50,6 +55,25 @@ def load_policy(name: str) -> Policy:
     folder = file.parent.parent if in_run else file.parent
     config = config_from_dict(checkpoint.kind, checkpoint.config, str(file))
     return Policy(file, folder, config, checkpoint)
+
+
+def _bundled(folder: Path) -> Policy:
+    """The policy of an exported bundle, which answers its golden observations first."""
+    bundle = Bundle(folder)
+    contract = bundle.contract
+    kind, source = contract["kind"], str(folder / "config.yaml")
+    config = config_from_dict(kind, read_yaml(folder / "config.yaml"), source)
+    robot, observe = load_robot(config.robot), config.env.observe
+    _C.Bundle(str(folder)).check(robot, observe)
+    observation = contract["observation"]
+    history = observation["history"]
+    net = PolicyNet(
+        read_tensors(folder, contract), observation["width"], history["frames"], history["width"]
+    )
+    names = _C.contract(robot, observe)
+    checkpoint = Checkpoint(kind, to_dict(config), contract["iteration"], contract=names)
+    checkpoint.policy = net.state()
+    return Policy(folder / CONTRACT, folder, config, checkpoint)
 
 
 def motion_for(policy: Policy, workers: _C.Workers) -> Motion:
@@ -129,7 +153,9 @@ def _policy_file(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise ValueError(f"there is no policy {path}; give a run folder, a .pt file or 'teacher'")
+        raise ValueError(
+            f"there is no policy {path}; give a run folder, a bundle, a .pt file or 'teacher'"
+        )
     candidates = [path / "checkpoints" / LAST, path / "policy.pt"]
     for file in candidates:
         if file.is_file():

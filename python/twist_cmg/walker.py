@@ -34,7 +34,7 @@ class Walker:
         live = motion.live()
         settings = _C.evaluation_environment(config.evaluation, config.env)
         env = _C.Env(motion.robot, settings, live.pool, 1, motion.workers, config.train.seed)
-        return cls(live, env, _C.Policy(dict(policy), env))
+        return cls(live, env, _C.Policy(dict(policy), motion.robot, config.env.observe))
 
     def step(self, command: Command) -> str:
         """20 ms under a command (m/s, m/s, rad/s); why the robot had to start again, or ""."""

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "learn/ppo.h"
+#include "serve/network.h"
 #include "walking_env.h"
 
 namespace twist {
@@ -172,6 +173,70 @@ TEST(Actor, ReadsTheHistoryThroughItsEncoder) {
   settings.encoder = "gru";
   FlatParameters parameters;
   EXPECT_THROW(Actor(parameters, ObservationShape(4), 2, settings), UserError);
+}
+
+// the forward pass without LibTorch
+TEST(Network, AnswersAsTheActor) {
+  const std::pair<const char*, int> cases[] = {
+      {"flat", 0}, {"flat", 5}, {"conv", 1}, {"conv", 10}, {"conv", 20}, {"conv", 50}, {"gru", 6}};
+  for (const auto& [kind, frames] : cases) {
+    const ObservationShape shape(4, frames, frames == 0 ? 0 : 3);
+    NetworkSettings settings;
+    settings.actor = {9, 8};
+    settings.latent = 6;
+    settings.encoder = kind;
+    FlatParameters parameters;
+    const Actor actor(parameters, shape, 2, settings);
+    parameters.finish(torch::kCPU);
+    actor.initialise(parameters, 3);
+    torch::NoGradGuard no_grad;
+    at::Tensor(parameters.flat()).add_(0.2 * random_tensor({parameters.size()}, 1));
+    State state;
+    parameters.save(state, "");
+    const int width = shape.width();
+    state["normaliser.shift"] = random_tensor({width}, 2);
+    state["normaliser.scale"] = random_tensor({width}, 3).abs() + 0.5;
+    Tensors tensors;
+    for (const auto& [name, tensor] : state) {
+      const float* values = tensor.data_ptr<float>();
+      tensors[name] = {{tensor.sizes().begin(), tensor.sizes().end()},
+                       {values, values + tensor.numel()}};
+    }
+    const std::map<int, std::vector<int>> strides = {{10, {2, 1}}, {20, {2, 2}}, {50, {4, 1, 1}}};
+    const bool strided = std::string(kind) == "conv" && frames > 1;
+    Network network(tensors, 4, frames, shape.remembered,
+                    strided ? strides.at(frames) : std::vector<int>{});
+    ASSERT_EQ(network.inputs(), width);
+    ASSERT_EQ(network.outputs(), 2);
+    const at::Tensor x = 3 * random_tensor({5, width}, 4);
+    const at::Tensor seen =
+        ((x - state["normaliser.shift"]) * state["normaliser.scale"]).clamp(-5, 5);
+    EXPECT_EQ(seen.max().item<float>(), 5) << "some should be cut";
+    const at::Tensor expected = actor.forward(parameters, seen);
+    at::Tensor y = torch::empty({5, 2});
+    for (int i = 0; i < 5; ++i)
+      network.run(x.data_ptr<float>() + i * width, y.data_ptr<float>() + i * 2);
+    expect_near(y, expected, 1e-5);
+    EXPECT_GT(y.std().item<double>(), 0.01);
+
+    // what does not fit is named
+    Tensors harmed = tensors;
+    harmed["actor.1.bias"].values[2] = NAN;
+    const auto error_with = [&](const Tensors& given) {
+      return error_of([&] {
+        Network(given, 4, frames, shape.remembered,
+                strided ? strides.at(frames) : std::vector<int>{});
+      });
+    };
+    EXPECT_NE(error_with(harmed).find("actor.1.bias"), std::string::npos) << kind;
+    harmed = tensors;
+    harmed.erase("normaliser.scale");
+    EXPECT_NE(error_with(harmed).find("lacks the tensor normaliser.scale"), std::string::npos);
+    harmed = tensors;
+    harmed["actor.1.weight"].shape = {8, 10};
+    EXPECT_NE(error_with(harmed).find("(8, 10), not (-1, 9)"), std::string::npos)
+        << error_with(harmed);
+  }
 }
 
 // --- imitation -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from pretend import STANDING_UP, WALK, fake_walker
 from tiny import TINY, call
-from twist_cmg import _C, play, tour, train, train_teacher, window
+from twist_cmg import _C, play, tour, train, train_policy, window
 from twist_cmg.controls import STAND
 from twist_cmg.evaluation import load_policy, motion_for
 from twist_cmg.tour import Segment, make_tour, record, verdict, walk_table
@@ -236,8 +236,8 @@ def test_a_training_ends_with_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyP
         seen.update(more, poses=poses, made=[path.name for path in made])
         return ""
 
-    monkeypatch.setattr(train_teacher, "render_film", noted)
-    monkeypatch.setattr(train_teacher, "_FILM_S", 1)
+    monkeypatch.setattr(train_policy, "render_film", noted)
+    monkeypatch.setattr(train_policy, "_FILM_S", 1)
     run = tmp_path / "run"
     settings = [text for text in TINY if text != "train.film=false"]
     assert call(train.main, "teacher", *settings, "--iterations", "1", "--out", str(run)) == 0
