@@ -163,6 +163,7 @@ EnvSettings EvaluationSettings::environment(const EnvSettings& training) const {
   env.terrain.kind = "flat";
   env.randomise = {};
   env.randomise.friction = {friction, friction};
+  env.randomise.noise = noise;
   env.termination = {0.45, 60.0, 0.0};
   env.episode_s = 1000;
   return env;
@@ -171,6 +172,7 @@ EnvSettings EvaluationSettings::environment(const EnvSettings& training) const {
 Randomisation EvaluationSettings::nominal() const {
   Randomisation body;
   body.friction = friction;
+  body.delay = delay;
   return body;
 }
 

@@ -20,6 +20,8 @@ struct EvaluationSettings {
   int decimation = 10;
   std::string collision = "full";
   double friction = 0.8;
+  double noise = 0;  ///< of the sensors
+  double delay = 0;  ///< of actions, control steps
   std::vector<double> vx = {-0.5, 0, 0.5, 1.0};
   std::vector<double> vy = {-0.3, 0, 0.3};
   std::vector<double> wz = {-0.8, 0, 0.8};
@@ -33,16 +35,18 @@ struct EvaluationSettings {
     field("decimation", decimation, Valid(4, 40), "physics steps in a control step");
     field("collision", collision, Valid{"feet", "full"}, "collision model");
     field("friction", friction, Valid(0.01, 5), "of the soles");
+    field("noise", noise, Valid(0, 100), "factor on the sensor noise of training");
+    field("delay", delay, Valid(0, 2), "control steps by which actions come late");
     field("vx", vx, Valid(-3, 4), "forward velocities of the grid in m/s");
     field("vy", vy, Valid(-2, 2), "lateral velocities in m/s");
     field("wz", wz, Valid(-4, 4), "yaw rates in rad/s");
   }
 
   /// The environment of training with this physics: a robot is fallen when its pelvis is below
-  /// 0.45 m or tilted over 60 degrees, nothing is random.
+  /// 0.45 m or tilted over 60 degrees, nothing is random but the sensor noise asked for.
   EnvSettings environment(const EnvSettings& training) const;
 
-  /// The nominal body on this floor.
+  /// The nominal body on this floor, with this delay.
   Randomisation nominal() const;
 };
 

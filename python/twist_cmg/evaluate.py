@@ -6,8 +6,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from rich.console import Console
 
 from . import _C
 from .answers import check_json_place, write_json
@@ -15,6 +17,7 @@ from .checkpoints import load_checkpoint, state_hash
 from .cli import SUCCESS, Parser, positive, run_command
 from .cmg_exam import Exam, examine
 from .cmg_exam import exam_table as cmg_table
+from .comparison import comparison_table, headline, ratios
 from .config import config_from_dict, load_robot, parse_override
 from .config_checks import check_evaluation
 from .evaluation import Policy, load_policy, motion_for, report
@@ -29,6 +32,8 @@ _EPISODES = 32  # of each figure
 _EXAMPLES = """\
   python -m twist_cmg.evaluate policy runs/teacher-20260101-1
   python -m twist_cmg.evaluate policy teacher --exams grid,kicks --json cells.json
+  python -m twist_cmg.evaluate policy student --against teacher
+  python -m twist_cmg.evaluate policy student evaluation.noise=1 evaluation.delay=1
   python -m twist_cmg.evaluate cmg --json cells.json
   python -m twist_cmg.evaluate cmg runs/cmg-20260101-1 --seconds 20
   python -m twist_cmg.evaluate policy runs/mine "evaluation.vx=[0.5, 1, 1.5]" --json -"""
@@ -45,7 +50,24 @@ def main(arguments: Sequence[str]) -> int:
 def _policy(options: argparse.Namespace) -> None:
     if options.model is None:
         raise ValueError("evaluate policy needs a run folder, a .pt file, 'teacher' or 'student'")
-    policy = load_policy(options.model)
+    names = [options.model] if options.against is None else [options.model, options.against]
+    policies = [_asked(name, options) for name in names]  # all that is wrong is said first
+    console = make_console(json=options.json == "-")
+    answers = [
+        _evaluate(name, policy, options.exams, console)
+        for name, policy in zip(names, policies, strict=True)
+    ]
+    answer = answers[0]
+    if options.against is not None:
+        console.print(comparison_table((names[0], names[1]), *answers))
+        answer["against"] = answers[1]
+        answer["ratios"] = ratios(*map(headline, answers))
+    write_json(options.json, answer)
+
+
+def _asked(name: str, options: argparse.Namespace) -> Policy:
+    """A policy with the settings of the command line."""
+    policy = load_policy(name)
     policy.config.evaluation.episodes = _EPISODES
     for text in options.overrides:
         apply(policy.config, nest(*parse_override(text)))
@@ -53,7 +75,7 @@ def _policy(options: argparse.Namespace) -> None:
         if value is not None:
             apply(policy.config, nest(key, value))
     check_evaluation(policy.config.evaluation)
-    _evaluate(policy, options)
+    return policy
 
 
 def _flags(options: argparse.Namespace) -> dict[str, object]:
@@ -66,7 +88,8 @@ def _flags(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _cmg(options: argparse.Namespace) -> None:
-    if options.overrides or options.episodes or options.exams or options.seed is not None:
+    unknown = (options.overrides, options.episodes, options.exams, options.against)
+    if any(unknown) or options.seed is not None:
         raise ValueError("evaluate cmg knows --seconds, --threads and --json, and no settings")
     seconds = 60.0 if options.seconds is None else options.seconds
     if not 10 <= seconds <= 3600:
@@ -85,19 +108,20 @@ def _cmg(options: argparse.Namespace) -> None:
     write_json(options.json, {"cmg": name, "checkpoint": str(file), **answer})
 
 
-def _evaluate(policy: Policy, options: argparse.Namespace) -> None:
-    console = make_console(json=options.json == "-")
+def _evaluate(
+    name: str, policy: Policy, exams: Sequence[str] | None, console: Console
+) -> dict[str, Any]:
     _C.choose_matmul_backend()
     motion = motion_for(policy, _C.Workers(policy.config.train.threads))
     subject = Subject(motion, policy.checkpoint.policy)
-    answer = report(options.model, policy.config, policy.checkpoint)
-    for name in options.exams or usual_exams(policy.config):
-        answer[name] = EXAMS[name](subject, policy.config.evaluation.episodes)
-        console.print(exam_table(name, answer[name]))
+    answer = report(name, policy.config, policy.checkpoint)
+    for exam in exams or usual_exams(policy.config):
+        answer[exam] = EXAMS[exam](subject, policy.config.evaluation.episodes)
+        console.print(exam_table(exam, answer[exam]))
     answer["checkpoint"] = str(policy.file)
     tensors = {n: v for n, v in policy.checkpoint.policy.items() if isinstance(v, torch.Tensor)}
     answer["policy_hash"] = state_hash(tensors)
-    write_json(options.json, answer)
+    return answer
 
 
 def _exam_list(text: str) -> list[str]:
@@ -137,6 +161,9 @@ def _parser() -> Parser:
         type=_exam_list,
         metavar="A,B",
         help=f"of a policy, some of {','.join(EXAMS)}; default: all",
+    )
+    parser.add_argument(
+        "--against", metavar="POLICY", help="another policy in the same exams, and the ratios"
     )
     parser.add_argument(
         "--episodes", type=positive, metavar="N", help=f"of each figure (default {_EPISODES})"

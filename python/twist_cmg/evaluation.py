@@ -133,6 +133,8 @@ def report(policy: str, config: Section, checkpoint: Checkpoint) -> Answer:
         "episodes": settings.episodes,
         "collision": settings.collision,
         "friction": settings.friction,
+        "noise": settings.noise,
+        "delay": settings.delay,
         "seed": config.train.seed,
     }
 

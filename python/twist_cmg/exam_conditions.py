@@ -12,15 +12,16 @@ from .references import Command
 from .trials import WALK, Answer, Cell, Subject, brief, frames_for
 
 SWEEP: dict[str, tuple[float, ...]] = {
-    "friction": (0.3, 0.4, 0.6, 1.0, 1.5),
-    "mass": (0.8, 0.9, 1.1, 1.2),  # factor
+    "friction": (0.3, 0.4, 0.6, 1.0, 1.2, 1.5),
+    "mass": (0.8, 0.85, 1.15, 1.2),  # factor
     "payload": (-1.0, 2.0, 5.0),  # kg on the torso
     "com": (-0.05, 0.05),  # m, of the torso's centre of mass, forward
     "kp": (0.8, 1.2),  # factors
     "kd": (0.8, 1.2),
     "strength": (0.7, 0.85),
-    "delay": (0.5, 1.0),  # control steps by which actions come late
+    "delay": (0.5, 1.0, 1.5, 2.0),  # control steps by which actions come late
     "noise": (1.0, 2.0, 3.0),  # factor on the sensor noise of training
+    "timestep": (0.005,),  # s, of the physics
 }
 TERRAINS = (  # m, degrees for slopes
     ("rough", 0.02),
@@ -41,6 +42,9 @@ def exam_sweep(subject: Subject, episodes: int) -> Answer:
         environment, trials = subject.make_environment(), _trials(subject, episodes)
         if name == "noise":
             environment.randomise.noise = value
+        elif name == "timestep":
+            environment.sim.timestep = value
+            environment.sim.decimation = round(1 / (FRAMES_PER_S * value))
         else:
             for trial in trials:
                 setattr(trial.body, name, (value, 0.0, 0.0) if name == "com" else value)

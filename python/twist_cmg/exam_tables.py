@@ -127,6 +127,7 @@ _UNITS = dict.fromkeys(("velocity_rmse_1s", "slip"), "m/s") | {
     "payload": "kg",
     "com": "m",
     "delay": "steps",
+    "timestep": "s",
     "rough": "m",
     "slopes": "deg",
     "steps": "m",

@@ -54,11 +54,12 @@ class Subject:
         return _C.evaluation_environment(config.evaluation, config.env)
 
     def trial(self, stream: int) -> _C.Trial:
-        """An undisturbed trial from standing, of the nominal robot."""
+        """An undisturbed trial from standing, of the robot that `evaluation` describes."""
         trial = _C.Trial()
         trial.stream = stream
         body = _C.Body()
         body.friction = self.motion.config.evaluation.friction
+        body.delay = self.motion.config.evaluation.delay
         trial.body = body
         return trial
 

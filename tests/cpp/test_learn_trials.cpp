@@ -446,6 +446,12 @@ TEST(Trials, RunOnPlainPhysicsAndItsOwnDefinitionOfAFall) {
   EXPECT_EQ(env.randomise.push, 0);
   EXPECT_EQ(env.randomise.noise, 0);
   EXPECT_EQ(evaluation.nominal().terrain, 0);
+
+  // but what was asked for
+  evaluation.noise = 2;
+  evaluation.delay = 1.5;
+  EXPECT_EQ(evaluation.environment(training).randomise.noise, 2);
+  EXPECT_EQ(evaluation.nominal().delay, 1.5);
 }
 
 TEST(Trials, RefuseReferencesThatDoNotFit) {

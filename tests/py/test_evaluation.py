@@ -52,7 +52,7 @@ def test_what_holds_no_policy_is_refused(tiny_run: Path, tmp_path: Path) -> None
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ValueError, match=r"holds no policy yet \(.*last.pt or .*policy.pt\)"):
         load_policy(str(tmp_path))
-    with pytest.raises(ValueError, match="holds a cmg, not a teacher"):
+    with pytest.raises(ValueError, match="holds a cmg, not a teacher or student"):
         load_policy(str(shipped("cmg.pt")))
     empty = altered(tiny_run, tmp_path / "empty.pt", lambda c: c.policy.clear())
     with pytest.raises(ValueError, match=r"empty.pt holds no policy$"):

@@ -28,7 +28,7 @@ COMMAND = {"vx", "vy", "wz"}
 def test_the_sweep_changes_one_thing_at_a_time() -> None:
     subject = Paper()
     cells = EXAMS["sweep"](subject, 5)["cells"]
-    assert len(cells) == len(subject.runs) == 25
+    assert len(cells) == len(subject.runs) == 29
     for cell, (trials, seconds, settle_s, environment) in zip(cells, subject.runs, strict=True):
         assert (seconds, settle_s, cell["episodes"]) == (10, 2, 8)  # 5 rounded up over 4 commands
         assert [t.stream for t in trials] == [0, 0, 1, 1, 2, 2, 3, 3]
@@ -40,6 +40,8 @@ def test_the_sweep_changes_one_thing_at_a_time() -> None:
             assert {key: getattr(trial.body, key) for key in usual} == wanted
             assert list(trial.body.com) == [value if name == "com" else 0, 0, 0]
         assert environment.randomise.noise == (value if name == "noise" else 0)
+        assert environment.sim.timestep == (value if name == "timestep" else 0.002)
+        assert environment.sim.timestep * environment.sim.decimation == pytest.approx(0.02)
 
 
 def test_terrain_is_what_the_cell_says() -> None:

@@ -147,7 +147,17 @@ def test_a_trial_is_nominal_and_its_body_may_be_changed(subject: Subject) -> Non
     assert (trial.body.friction, trial.body.mass, trial.body.payload) == (0.8, 1, 0)
     trial.body.mass, trial.body.com = 1.2, (0.05, 0.0, 0.0)
     assert trial.body.mass == 1.2 and list(trial.body.com) == [0.05, 0, 0]
-    assert subject.trial(3).body.mass == 1
+    assert subject.trial(3).body.mass == 1 and subject.trial(3).body.delay == 0
+
+
+def test_an_evaluation_may_have_poor_sensors_and_be_late(subject: Subject) -> None:
+    evaluation = subject.motion.config.evaluation
+    evaluation.noise, evaluation.delay = 2.0, 1.5
+    try:
+        assert subject.make_environment().randomise.noise == 2
+        assert subject.trial(0).body.delay == 1.5
+    finally:
+        evaluation.noise = evaluation.delay = 0.0
 
 
 def test_an_environment_is_a_copy(subject: Subject) -> None:
