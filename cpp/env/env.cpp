@@ -107,24 +107,12 @@ void Env::step(int env, int worker, const float* output) {
   Episode& episode = episodes_[env];
   Scratch& scratch = scratch_[worker];
   mjData* d = scratch.data.get();
-  const int num_actions = robot_->num_actions();
   StopWatch watch(scratch.profile, profiling);
   const auto [home_stream, home_frame] = episode.home();
   if (!pool_->knows(home_stream, home_frame))
     fail("the live motion of environment ", env, " must be advanced before it is stepped");
 
-  // act
-  float* last = past_actions(env, 0);
-  std::copy_backward(last, past_actions(env, kPastActions - 1), past_actions(env, kPastActions));
-  const float clip = static_cast<float>(settings_.action_clip);
-  for (int i = 0; i < num_actions; ++i) last[i] = std::clamp(output[i], -clip, clip);
-  for (int i = 0; i < layout_.estimates(); ++i) episode.estimate[i] = output[num_actions + i];
-  if (episode.steps == episode.next_push) push_sometimes(env);
-  mj_setState(scratch.model.get(), d, state(env), mjSTATE_INTEGRATION);
-  scratch.body.last_qd.assign(d->qvel + 6, d->qvel + scratch.model->nv);
-  randomiser_->apply(episode.random, scratch.model.get());
-  terrain_.set_difficulty(episode.random.terrain, scratch.model.get());
-  set_targets(env, scratch);
+  act(env, scratch, output);
   watch.lap(Phase::kAct);
 
   // simulate
@@ -161,14 +149,37 @@ void Env::step(int env, int worker, const float* output) {
     const auto [stream, frame] = episode.home();
     starts_->add_failure(stream, frame);
   }
+  keep_final_observation(env);
+  reset(env, worker);
+  watch.lap(Phase::kReset);
+}
+
+// takes the policy's answer, pushes sometimes, and makes the worker's simulation that of the
+// environment with its targets
+void Env::act(int env, Scratch& scratch, const float* output) {
+  Episode& episode = episodes_[env];
+  mjData* d = scratch.data.get();
+  const int actions = robot_->num_actions();
+  float* last = past_actions(env, 0);
+  std::copy_backward(last, past_actions(env, kPastActions - 1), past_actions(env, kPastActions));
+  const float clip = static_cast<float>(settings_.action_clip);
+  for (int i = 0; i < actions; ++i) last[i] = std::clamp(output[i], -clip, clip);
+  for (int i = 0; i < layout_.estimates(); ++i) episode.estimate[i] = output[actions + i];
+  if (episode.steps == episode.next_push) push_sometimes(env);
+  mj_setState(scratch.model.get(), d, state(env), mjSTATE_INTEGRATION);
+  scratch.body.last_qd.assign(d->qvel + 6, d->qvel + scratch.model->nv);
+  randomiser_->apply(episode.random, scratch.model.get());
+  terrain_.set_difficulty(episode.random.terrain, scratch.model.get());
+  set_targets(env, scratch);
+}
+
+void Env::keep_final_observation(int env) {
   const auto keep = [&](const std::vector<float>& from, std::vector<float>& to, int width) {
-    if (!from.empty())
-      std::copy_n(&from[std::size_t(env) * width], width, &to[std::size_t(env) * width]);
+    if (from.empty()) return;
+    std::copy_n(&from[std::size_t(env) * width], width, &to[std::size_t(env) * width]);
   };
   keep(observation, final_observation, layout_.width());
   keep(privileged, final_privileged, privileged_layout_.width());
-  reset(env, worker);
-  watch.lap(Phase::kReset);
 }
 
 std::vector<double> Env::profile() const {

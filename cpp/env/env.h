@@ -290,6 +290,8 @@ class Env {
     double profile[kNumPhases] = {};  // s
   };
 
+  void act(int env, Scratch& scratch, const float* output);
+  void keep_final_observation(int env);
   void reset(int env, int worker);
   void reset_all();
   Random begin(int env, int stream, int frame, Purpose purpose);

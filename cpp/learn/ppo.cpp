@@ -44,6 +44,21 @@ struct Ppo::Batch {
   at::Tensor log_std;                             // (actions) of the policy that acted
 };
 
+/// Environments that are collected together, and their part of larger arrays.
+struct Ppo::Block {
+  int first, count;
+
+  // of (horizon, envs, ...)
+  at::Tensor of(const at::Tensor& buffer, int step) const {
+    return buffer[step].narrow(0, first, count);
+  }
+  // of (envs, width)
+  at::Tensor of(const std::vector<float>& buffer, const ObservationLayout& layout) const {
+    float* begin = const_cast<float*>(buffer.data()) + std::size_t(first) * layout.width();
+    return torch::from_blob(begin, {count, layout.width()});
+  }
+};
+
 /// Sums over samples.
 struct Ppo::Losses {
   double policy = 0, value = 0, mirror = 0, kl = 0, clipped = 0, teacher_kl = 0, estimate = 0;
@@ -146,58 +161,19 @@ void Ppo::collect() {
   env_->update_starts();
 }
 
-void Ppo::collect_block(int block, int worker) {
+void Ppo::collect_block(int index, int worker) {
   at::init_num_threads();  // a thread's first torch operation must know that it is alone
   c10::InferenceMode inference;
-  const int first = block * settings_.block,
-            count = std::min(settings_.block, env_->num_envs() - first);
-  const int actions = env_->robot().num_actions(), outputs = env_->num_outputs();
-  const at::Tensor std = actor_.log_std().exp();
-  const auto part = [&](const at::Tensor& buffer, int step) {
-    return buffer[step].narrow(0, first, count);
-  };
-  const auto rows = [&](const std::vector<float>& buffer, const ObservationLayout& layout) {
-    float* begin = const_cast<float*>(buffer.data()) + std::size_t(first) * layout.width();
-    return torch::from_blob(begin, {count, layout.width()});
-  };
-  const auto judge = [&](const std::vector<float>& buffer) {
-    const at::Tensor raw = rows(buffer, env_->privileged_layout());
-    return actor_.value(critic_normaliser().apply(raw));
-  };
-
+  const int first = index * settings_.block, outputs = env_->num_outputs();
+  const Block block{first, std::min(settings_.block, env_->num_envs() - first)};
   for (int step = 0; step < settings_.horizon; ++step) {
-    // act
-    const at::Tensor raw = rows(env_->observation, env_->layout());
-    at::Tensor answer = actor_.outputs(normaliser_.apply(raw)).contiguous();
-    const at::Tensor mean = answer.narrow(1, 0, actions).clone();
-    at::Tensor noise = torch::empty({count, actions});
-    for (int i = 0; i < count; ++i) {
-      Random random(seed_, first + i,
-                    static_cast<std::uint32_t>(iteration_ * settings_.horizon + step),
-                    Purpose::kAction);
-      for (int k = 0; k < actions; ++k)
-        noise.data_ptr<float>()[i * actions + k] = static_cast<float>(random.normal());
-    }
-    const at::Tensor action = answer.narrow(1, 0, actions).add_(std * noise);
-    part(rollout_.observation, step).copy_(raw);
-    part(rollout_.mean, step).copy_(mean);
-    part(rollout_.action, step).copy_(action);
-    part(rollout_.log_prob, step).copy_(log_probability(action, mean, actor_.log_std()));
-    part(rollout_.value, step).copy_(judge(env_->critic_observation()));
-    if (teacher_) {
-      part(rollout_.critic, step).copy_(rows(env_->privileged, env_->privileged_layout()));
-      const at::Tensor label = part(rollout_.label, step);
-      teacher_->label(*env_, first, count, label.data_ptr<float>());
-      const int taught = std::clamp(teacher_acts_below() - first, 0, count);
-      answer.narrow(0, 0, taught).copy_(label.narrow(0, 0, taught));
-    }
+    const at::Tensor answer = act(block, step);
 
     // simulate
     bool timed_out = false;
-    float* reward =
-        rollout_.reward.data_ptr<float>() + std::size_t(step) * env_->num_envs() + first;
-    float* ended = rollout_.ended.data_ptr<float>() + std::size_t(step) * env_->num_envs() + first;
-    for (int i = 0; i < count; ++i) {
+    float* reward = block.of(rollout_.reward, step).data_ptr<float>();
+    float* ended = block.of(rollout_.ended, step).data_ptr<float>();
+    for (int i = 0; i < block.count; ++i) {
       env_->step(first + i, worker, answer.data_ptr<float>() + std::size_t(i) * outputs);
       reward[i] = env_->reward[first + i];
       ended[i] = env_->cause[first + i] == Cause::kNone ? 0.0f : 1.0f;
@@ -206,14 +182,52 @@ void Ppo::collect_block(int block, int worker) {
 
     // a time-out is no fall: what would have followed counts
     if (!timed_out) continue;
-    const at::Tensor rest = judge(env_->final_critic_observation()).contiguous();
-    for (int i = 0; i < count; ++i) {
+    const at::Tensor rest = judge(block, env_->final_critic_observation()).contiguous();
+    for (int i = 0; i < block.count; ++i) {
       if (env_->cause[first + i] == Cause::kTimeOut) {
         reward[i] += static_cast<float>(settings_.gamma) * rest.data_ptr<float>()[i];
       }
     }
   }
-  part(rollout_.value, settings_.horizon).copy_(judge(env_->critic_observation()));
+  block.of(rollout_.value, settings_.horizon).copy_(judge(block, env_->critic_observation()));
+}
+
+// What the environments of a block are stepped with (count, outputs); all that is known before they
+// are goes into the rollout.
+at::Tensor Ppo::act(const Block& block, int step) {
+  const int actions = env_->robot().num_actions();
+  const at::Tensor raw = block.of(env_->observation, env_->layout());
+  const at::Tensor answer = actor_.outputs(normaliser_.apply(raw)).contiguous();
+  const at::Tensor mean = answer.narrow(1, 0, actions).clone();
+  const at::Tensor noise = torch::empty({block.count, actions});
+  for (int i = 0; i < block.count; ++i) {
+    Random random(seed_, block.first + i,
+                  static_cast<std::uint32_t>(iteration_ * settings_.horizon + step),
+                  Purpose::kAction);
+    for (int k = 0; k < actions; ++k)
+      noise.data_ptr<float>()[i * actions + k] = static_cast<float>(random.normal());
+  }
+  const at::Tensor action = answer.narrow(1, 0, actions).add_(actor_.log_std().exp() * noise);
+  block.of(rollout_.observation, step).copy_(raw);
+  block.of(rollout_.mean, step).copy_(mean);
+  block.of(rollout_.action, step).copy_(action);
+  block.of(rollout_.log_prob, step).copy_(log_probability(action, mean, actor_.log_std()));
+  block.of(rollout_.value, step).copy_(judge(block, env_->critic_observation()));
+  if (!teacher_) return answer;
+
+  // what the teacher would do, and does in some environments
+  block.of(rollout_.critic, step).copy_(block.of(env_->privileged, env_->privileged_layout()));
+  const at::Tensor label = block.of(rollout_.label, step);
+  teacher_->label(*env_, block.first, block.count, label.data_ptr<float>());
+  const int taught = std::clamp(teacher_acts_below() - block.first, 0, block.count);
+  answer.narrow(0, 0, taught).copy_(label.narrow(0, 0, taught));
+  return answer;
+}
+
+// values (count) of what a critic sees
+at::Tensor Ppo::judge(const Block& block, const std::vector<float>& seen) const {
+  const at::Tensor raw = block.of(seen, env_->privileged_layout());
+  return actor_.value(critic_normaliser().apply(raw));
 }
 
 // in the first phase of a student, only the labels count

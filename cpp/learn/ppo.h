@@ -100,9 +100,12 @@ class Ppo {
  private:
   struct Batch;
   struct Losses;
+  struct Block;
 
   void collect();
-  void collect_block(int block, int worker);
+  void collect_block(int index, int worker);
+  at::Tensor act(const Block& block, int step);
+  at::Tensor judge(const Block& block, const std::vector<float>& seen) const;
   void update(std::map<std::string, double>& log);
   bool imitates_only() const;
   int teacher_acts_below() const;
