@@ -1,6 +1,6 @@
-# Finds torch, mujoco, Eigen and nlohmann/json inside the Python environment and makes imported targets of them.
-# Nothing is imported (that takes seconds and may fail without a display or a GPU), and
-# find_package(Torch) is avoided because on a CUDA wheel it demands nvcc.
+# Finds torch, mujoco, Eigen and nlohmann/json inside the Python environment and makes imported
+# targets of them. Nothing is imported (that takes seconds and may fail without a display or a
+# GPU), and find_package(Torch) is avoided because on a CUDA wheel it demands nvcc.
 
 function(twist_run_python out code)
   execute_process(COMMAND "${Python_EXECUTABLE}" -c "${code}"

@@ -43,7 +43,7 @@ class Bundle:
         self.folder = Path(folder)
         self.contract = read_contract(self.folder)
         check_files(self.folder, self.contract)
-        read_tensors(self.folder, self.contract)
+        self.tensors = read_tensors(self.folder, self.contract)
         try:
             self._session = onnxruntime.InferenceSession(
                 str(self.folder / ONNX), _one_thread(), providers=["CPUExecutionProvider"]

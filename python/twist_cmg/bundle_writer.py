@@ -13,7 +13,7 @@ import torch
 
 from . import _C
 from .bundle import CONTRACT, FORMAT, GOLDEN, ONNX, SCRIPT, TOLERANCE, WEIGHTS, Bundle, Floats
-from .checkpoints import load_checkpoint, state_hash
+from .checkpoints import load_checkpoint, state_hash, tensors_of
 from .config import load_robot, resolved
 from .evaluation import Policy
 from .locomotion import FRAMES_PER_S
@@ -107,7 +107,7 @@ def _contract(policy: Policy, robot: _C.Robot, net: PolicyNet) -> dict[str, Any]
         "format": FORMAT,
         "kind": policy.checkpoint.kind,
         "iteration": policy.checkpoint.iteration,
-        "weights_hash": state_hash(_tensors(policy)),
+        "weights_hash": state_hash(tensors_of(policy.checkpoint.policy)),
         "robot": {
             "name": robot.name,
             "joints": joints,
@@ -149,10 +149,6 @@ def _contract(policy: Policy, robot: _C.Robot, net: PolicyNet) -> dict[str, Any]
     }
 
 
-def _tensors(policy: Policy) -> dict[str, torch.Tensor]:
-    return {n: v for n, v in policy.checkpoint.policy.items() if isinstance(v, torch.Tensor)}
-
-
 def _own_cmg(policy: Policy) -> Mapping[str, bytes]:
     """The CMG that the policy follows, if it is not the shipped one."""
     if not needs_cmg(policy.config):
@@ -164,11 +160,10 @@ def _own_cmg(policy: Policy) -> Mapping[str, bytes]:
 
 
 def _same_cmg(one: Path, other: Path) -> bool:
-    hashes = {
-        state_hash({n: v for n, v in policy.items() if isinstance(v, torch.Tensor)})
-        for policy in (load_checkpoint(file, "cmg").policy for file in (one, other))
-    }
-    return len(hashes) == 1
+    first, second = (
+        state_hash(tensors_of(load_checkpoint(file, "cmg").policy)) for file in (one, other)
+    )
+    return first == second
 
 
 def _parity(folder: Path, observations: Floats, answers: Floats) -> Parity:

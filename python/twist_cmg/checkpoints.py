@@ -75,6 +75,11 @@ def check_contract(checkpoint: Checkpoint, here: Mapping[str, list[str]]) -> Non
                 )
 
 
+def tensors_of(policy: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors among what a policy needs to act."""
+    return {name: value for name, value in policy.items() if isinstance(value, torch.Tensor)}
+
+
 def state_hash(state: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 over the names, types, shapes and bytes of all tensors, in the order of the names."""
     digest = hashlib.sha256()

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from . import _C
 from .answers import check_json_place, write_json
-from .checkpoints import load_checkpoint, state_hash
+from .checkpoints import load_checkpoint, state_hash, tensors_of
 from .cli import SUCCESS, Parser, positive, run_command
 from .cmg_exam import Exam, examine
 from .cmg_exam import exam_table as cmg_table
@@ -119,8 +118,7 @@ def _evaluate(
         answer[exam] = EXAMS[exam](subject, policy.config.evaluation.episodes)
         console.print(exam_table(exam, answer[exam]))
     answer["checkpoint"] = str(policy.file)
-    tensors = {n: v for n, v in policy.checkpoint.policy.items() if isinstance(v, torch.Tensor)}
-    answer["policy_hash"] = state_hash(tensors)
+    answer["policy_hash"] = state_hash(tensors_of(policy.checkpoint.policy))
     return answer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _C, paths
-from .bundle import CONTRACT, Bundle, read_tensors
+from .bundle import CONTRACT, Bundle
 from .checkpoints import Checkpoint, check_contract, load_checkpoint
 from .config import config_from_dict, load_robot
 from .exams import MEASURES, summary
@@ -67,9 +67,7 @@ def _bundled(folder: Path) -> Policy:
     _C.Bundle(str(folder)).check(robot, observe)
     observation = contract["observation"]
     history = observation["history"]
-    net = PolicyNet(
-        read_tensors(folder, contract), observation["width"], history["frames"], history["width"]
-    )
+    net = PolicyNet(bundle.tensors, observation["width"], history["frames"], history["width"])
     names = _C.contract(robot, observe)
     checkpoint = Checkpoint(kind, to_dict(config), contract["iteration"], contract=names)
     checkpoint.policy = net.state()
