@@ -12,7 +12,7 @@ train: .venv/installed
 	$(PY) -m twist_cmg.train teacher $(ARGS)
 
 demo: .venv/installed
-	$(PY) -m twist_cmg.play teacher --video demo.mp4 $(ARGS)
+	$(PY) -m twist_cmg.play student --video demo.mp4 $(ARGS)
 
 test: .venv/installed
 	tools/system_packages.sh libgtest-dev

@@ -117,8 +117,8 @@ def _parser() -> Parser:
         metavar="section.key=value",
         help="settings, such as env.sim.timestep",
     )
-    doc = "policy: run folder, bundle, .pt file, 'student' or 'teacher' (teacher)"
-    parser.add_argument("--policy", metavar="NAME", default="teacher", help=doc)
+    doc = "policy: run folder, bundle, .pt file, 'student' or 'teacher' (student)"
+    parser.add_argument("--policy", metavar="NAME", default="student", help=doc)
     parser.add_argument("--config", metavar="F", help="YAML file, or name of a shipped one")
     parser.add_argument("--envs", type=positive, metavar="N", help="environments side by side")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: all usable cores")

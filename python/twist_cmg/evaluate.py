@@ -12,7 +12,7 @@ from rich.console import Console
 
 from . import _C
 from .answers import check_json_place, write_json
-from .checkpoints import load_checkpoint, state_hash, tensors_of
+from .checkpoints import load_checkpoint
 from .cli import SUCCESS, Parser, positive, run_command
 from .cmg_exam import Exam, examine
 from .cmg_exam import exam_table as cmg_table
@@ -118,7 +118,6 @@ def _evaluate(
         answer[exam] = EXAMS[exam](subject, policy.config.evaluation.episodes)
         console.print(exam_table(exam, answer[exam]))
     answer["checkpoint"] = str(policy.file)
-    answer["policy_hash"] = state_hash(tensors_of(policy.checkpoint.policy))
     return answer
 
 

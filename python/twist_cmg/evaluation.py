@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _C, paths
 from .bundle import CONTRACT, Bundle
-from .checkpoints import Checkpoint, check_contract, load_checkpoint
+from .checkpoints import Checkpoint, check_contract, load_checkpoint, state_hash, tensors_of
 from .config import config_from_dict, load_robot
 from .exams import MEASURES, summary
 from .fields import Section, to_dict
@@ -39,12 +39,7 @@ def load_policy(name: str) -> Policy:
     """A policy by run folder, checkpoint file, or "teacher"/"student" for the shipped ones."""
     if (Path(name) / CONTRACT).is_file():
         return _bundled(Path(name))
-    if name in POLICY_KINDS:
-        file = paths.shipped(f"{name}.pt")
-        if not file.is_file():
-            raise ValueError(f"no {name} is shipped with this installation; name a run folder")
-    else:
-        file = _policy_file(Path(name))
+    file = paths.shipped(f"{name}.pt") if name in POLICY_KINDS else _policy_file(Path(name))
     checkpoint = load_checkpoint(file)
     if checkpoint.kind not in POLICY_KINDS:
         kinds = " or ".join(POLICY_KINDS)
@@ -134,6 +129,7 @@ def report(policy: str, config: Section, checkpoint: Checkpoint) -> Answer:
         "noise": settings.noise,
         "delay": settings.delay,
         "seed": config.train.seed,
+        "policy_hash": state_hash(tensors_of(checkpoint.policy)),
     }
 
 
@@ -154,7 +150,8 @@ def _policy_file(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise ValueError(
-            f"there is no policy {path}; give a run folder, a bundle, a .pt file or 'teacher'"
+            f"there is no policy {path}; "
+            "give a run folder, a bundle, a .pt file, 'student' or 'teacher'"
         )
     candidates = [path / "checkpoints" / LAST, path / "policy.pt"]
     for file in candidates:

@@ -4,13 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from .checkpoints import state_hash, tensors_of
+from .comparison import headline
 from .evaluation import Policy
-
-_MEASURES = {
-    "survival": ("survival", "{:.1%}"),
-    "velocity_rmse_1s": ("velocity error averaged over 1 s (RMSE)", "{:.3f} m/s"),
-    "yaw_rate_rmse_1s": ("yaw rate error averaged over 1 s (RMSE)", "{:.3f} rad/s"),
-}
+from .trials import Answer
 
 
 def model_card(policy: Policy, contract: Mapping[str, Any]) -> str:
@@ -46,22 +43,29 @@ def _base(base: Mapping[str, Any]) -> str:
 
 
 def _measured(policy: Policy) -> list[str]:
-    """The evaluation at the end of the training, if it is there."""
-    file = policy.folder / "evaluation.json"
-    if not file.is_file():
+    """The figures of an evaluation that is known to be of this policy."""
+    answer = _evaluation(policy)
+    if answer is None:
         return [
-            "Nothing was measured at the end of its training; "
-            "`python -m twist_cmg.evaluate policy FOLDER` does."
+            "No evaluation of it lay in its run folder; "
+            "`python -m twist_cmg.evaluate policy RUN --json RUN/evaluation.json` makes one."
         ]
-    answer = json.loads(file.read_text())
-    rows = [
-        f"| {title} | {form.format(value)} |"
-        for name, (title, form) in _MEASURES.items()
-        if (value := answer["grid"]["summary"].get(name)) is not None
-    ]
     how = (
         f"Plain MuJoCo, {answer['timestep'] * 1000:g} ms, {answer['collision']} collisions, "
-        f"friction {answer['friction']:g}, {answer['episodes']} episodes for each command of the "
-        "grid, driven by the CMG."
+        f"friction {answer['friction']:g}, {answer['noise']:g} times the sensor noise of training, "
+        f"actions {answer['delay']:g} steps late, {answer['episodes']} episodes for each figure, "
+        "driven by the CMG. Shares, m/s, rad/s, m."
     )
-    return [how, "", "| over the grid | |", "|---|--:|", *rows]
+    rows = [f"| {name} | {value:.3g} |" for name, value in headline(answer).items()]
+    return [how, "", "| figure | |", "|---|--:|", *rows]
+
+
+def _evaluation(policy: Policy) -> Answer | None:
+    """That of its run, or the one beside its file, if it is of these very weights."""
+    identity = state_hash(tensors_of(policy.checkpoint.policy))
+    for file in (policy.folder / "evaluation.json", policy.file.with_suffix(".json")):
+        if file.is_file():
+            answer: Answer = json.loads(file.read_text())
+            if answer.get("policy_hash") == identity:
+                return answer
+    return None

@@ -1,4 +1,4 @@
-"""Lets a trained robot walk as you tell it: `python -m twist_cmg.play POLICY`.
+"""Lets a trained robot walk as you tell it: `python -m twist_cmg.play [POLICY]`.
 
 With a screen, the robot is commanded by keys or a gamepad; --video films a tour of commands. Its
 reference walks beside it as a translucent ghost.
@@ -25,10 +25,10 @@ from .window import Game, has_screen, play
 
 _KICK, _HARDEST_KICK = 1.0, 10.0  # m/s; the first in the window
 _EXAMPLES = """\
-  python -m twist_cmg.play teacher
+  python -m twist_cmg.play
   python -m twist_cmg.play runs/teacher-20260101-1 --video walk.mp4
-  python -m twist_cmg.play teacher --video mine.mp4 --tour "3:0.5,0,0; 4:0.5,0,0.8"
-  python -m twist_cmg.play teacher --video kicked.mp4 --kick 1.2 --seconds 60"""
+  python -m twist_cmg.play student --video mine.mp4 --tour "3:0.5,0,0; 4:0.5,0,0.8"
+  python -m twist_cmg.play student --video kicked.mp4 --kick 1.2 --seconds 60"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -80,9 +80,8 @@ def _check(options: argparse.Namespace) -> None:
 
 def _parser() -> Parser:
     parser = Parser("play", __doc__ or "", _EXAMPLES)
-    parser.add_argument(
-        "policy", metavar="POLICY", help="run folder or .pt file; 'teacher' is the shipped one"
-    )
+    doc = "run folder, bundle, .pt file, 'student' or 'teacher' (student)"
+    parser.add_argument("policy", metavar="POLICY", nargs="?", default="student", help=doc)
     parser.add_argument("--video", metavar="FILE", help="film a tour of commands, without a screen")
     parser.add_argument(
         "--tour", metavar="S:VX,VY,WZ;...", help="the tour, in s, m/s, m/s and rad/s"

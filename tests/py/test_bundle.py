@@ -128,6 +128,25 @@ def test_blocks_lie_where_the_contract_says(exported: Path) -> None:
     assert contract["action_base"] == contract["action_base"] | {"velocity": 1.0, "torque": 1.0}
 
 
+def test_the_card_shows_an_evaluation_of_these_very_weights(student: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(student, tmp_path / "run"))
+    beside = Path(shutil.copy(student / "policy.pt", tmp_path / "mine.pt"))
+    measured = json.loads((run / "evaluation.json").read_text())
+
+    def card(policy: Path, file: Path, name: str) -> str:
+        file.write_text(json.dumps(measured))
+        assert call(export.main, str(policy), "--out", str(tmp_path / name)) == 0
+        return (tmp_path / name / "README.md").read_text()
+
+    measured["grid"]["summary"]["survival"] = 0.375
+    figure = "| grid survival | 0.375 |"
+    assert figure in card(run, run / "evaluation.json", "of-a-run")
+    assert figure in card(beside, tmp_path / "mine.json", "of-a-file")
+    measured["policy_hash"] = "that of another"
+    told = card(run, run / "evaluation.json", "of-another")
+    assert figure not in told and "No evaluation of it" in told
+
+
 def test_nothing_is_written_if_the_forms_differ(
     student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,11 @@ TINY_CMG = [
             "must be one of gait, cmg_pool, cmg_online, clips, not 'cmg'",
         ),
         (train.main, ["teacher", *TINY, "train.start=x"], "there is no policy"),
-        (train.main, ["teacher", *TINY, "train.start=student"], "no student is shipped"),
+        (
+            train.main,
+            ["teacher", *TINY, "train.start=student"],
+            "made for another robot or version",
+        ),
         (
             train.main,
             ["teacher", *TINY, "commands.vx=[1, 0]"],
@@ -89,7 +93,7 @@ TINY_CMG = [
         (train.main, ["robot"], "invalid choice: 'robot'"),
         (train.main, [], "required: what"),
         (evaluate.main, ["policy", "no_such"], "there is no policy no_such"),
-        (evaluate.main, ["policy", "student"], "no student is shipped"),
+        (evaluate.main, ["policy", "students"], "there is no policy students"),
         (evaluate.main, ["policy"], "evaluate policy needs a run folder, a .pt file"),
         (bench.main, ["env", "--source", "no_such"], "invalid choice: 'no_such'"),
         (bench.main, ["gpu"], "invalid choice: 'gpu'"),

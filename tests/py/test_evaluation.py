@@ -59,8 +59,10 @@ def test_what_holds_no_policy_is_refused(tiny_run: Path, tmp_path: Path) -> None
         load_policy(str(empty))
 
 
-def test_the_shipped_teacher_fits() -> None:
-    policy = load_policy("teacher")
+@pytest.mark.parametrize("name", ["teacher", "student"])
+def test_the_shipped_policies_fit(name: str) -> None:
+    policy = load_policy(name)
+    assert policy.checkpoint.kind == name
     motion = motion_for(policy, _C.Workers(1))
     assert motion.cmg_file == shipped("cmg.pt") and motion.robot.num_actions == 15
 

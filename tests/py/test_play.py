@@ -28,11 +28,10 @@ def log() -> list[Any]:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "the following arguments are required: POLICY"),
+        ([], "no screen: use --video out.mp4"),
         (["no_such"], "there is no policy no_such"),
         (["no_such", "--video", "x.mp4"], "there is no policy no_such"),
         (["."], ". holds no policy yet"),
-        (["student"], "no student is shipped"),
         ([TINY_RUN], "no screen: use --video out.mp4"),
         ([TINY_RUN, "--tour", "3:0,0,0"], "--tour 3:0,0,0 is for films"),
         ([TINY_RUN, "--seconds", "3"], "--seconds 3.0 is for films"),
