@@ -13,7 +13,7 @@ import torch
 
 from . import _C
 from .bundle import CONTRACT, FORMAT, GOLDEN, ONNX, SCRIPT, TOLERANCE, WEIGHTS, Bundle, Floats
-from .checkpoints import load_checkpoint, state_hash, tensors_of
+from .checkpoints import load_checkpoint, policy_hash
 from .config import load_robot, resolved
 from .evaluation import Policy
 from .locomotion import FRAMES_PER_S
@@ -107,7 +107,7 @@ def _contract(policy: Policy, robot: _C.Robot, net: PolicyNet) -> dict[str, Any]
         "format": FORMAT,
         "kind": policy.checkpoint.kind,
         "iteration": policy.checkpoint.iteration,
-        "weights_hash": state_hash(tensors_of(policy.checkpoint.policy)),
+        "weights_hash": policy_hash(policy.checkpoint.policy),
         "robot": {
             "name": robot.name,
             "joints": joints,
@@ -160,9 +160,7 @@ def _own_cmg(policy: Policy) -> Mapping[str, bytes]:
 
 
 def _same_cmg(one: Path, other: Path) -> bool:
-    first, second = (
-        state_hash(tensors_of(load_checkpoint(file, "cmg").policy)) for file in (one, other)
-    )
+    first, second = (policy_hash(load_checkpoint(file, "cmg").policy) for file in (one, other))
     return first == second
 
 

@@ -75,9 +75,9 @@ def check_contract(checkpoint: Checkpoint, here: Mapping[str, list[str]]) -> Non
                 )
 
 
-def tensors_of(policy: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The tensors among what a policy needs to act."""
-    return {name: value for name, value in policy.items() if isinstance(value, torch.Tensor)}
+def policy_hash(policy: Mapping[str, Any]) -> str:
+    """`state_hash` of the tensors among what a policy needs to act."""
+    return state_hash({n: value for n, value in policy.items() if isinstance(value, torch.Tensor)})
 
 
 def state_hash(state: Mapping[str, torch.Tensor]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _C, paths
 from .bundle import CONTRACT, Bundle
-from .checkpoints import Checkpoint, check_contract, load_checkpoint, state_hash, tensors_of
+from .checkpoints import Checkpoint, check_contract, load_checkpoint, policy_hash
 from .config import config_from_dict, load_robot
 from .exams import MEASURES, summary
 from .fields import Section, to_dict
@@ -129,7 +129,7 @@ def report(policy: str, config: Section, checkpoint: Checkpoint) -> Answer:
         "noise": settings.noise,
         "delay": settings.delay,
         "seed": config.train.seed,
-        "policy_hash": state_hash(tensors_of(checkpoint.policy)),
+        "policy_hash": policy_hash(checkpoint.policy),
     }
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .checkpoints import state_hash, tensors_of
 from .comparison import headline
 from .evaluation import Policy
 from .trials import Answer
@@ -29,7 +28,9 @@ def model_card(policy: Policy, contract: Mapping[str, Any]) -> str:
     ]
     if output["estimates"]:
         lines.append("- answers with its estimate of the pelvis velocity (heading frame), too")
-    return "\n".join([*lines, "", "## Measured", "", *_measured(policy), ""])
+    return "\n".join(
+        [*lines, "", "## Measured", "", *_measured(policy, contract["weights_hash"]), ""]
+    )
 
 
 def _base(base: Mapping[str, Any]) -> str:
@@ -42,9 +43,9 @@ def _base(base: Mapping[str, Any]) -> str:
     )
 
 
-def _measured(policy: Policy) -> list[str]:
+def _measured(policy: Policy, weights_hash: str) -> list[str]:
     """The figures of an evaluation that is known to be of this policy."""
-    answer = _evaluation(policy)
+    answer = _evaluation(policy, weights_hash)
     if answer is None:
         return [
             "No evaluation of it lay in its run folder; "
@@ -60,12 +61,11 @@ def _measured(policy: Policy) -> list[str]:
     return [how, "", "| figure | |", "|---|--:|", *rows]
 
 
-def _evaluation(policy: Policy) -> Answer | None:
+def _evaluation(policy: Policy, weights_hash: str) -> Answer | None:
     """That of its run, or the one beside its file, if it is of these very weights."""
-    identity = state_hash(tensors_of(policy.checkpoint.policy))
     for file in (policy.folder / "evaluation.json", policy.file.with_suffix(".json")):
         if file.is_file():
             answer: Answer = json.loads(file.read_text())
-            if answer.get("policy_hash") == identity:
+            if answer.get("policy_hash") == weights_hash:
                 return answer
     return None
