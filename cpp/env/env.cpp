@@ -190,16 +190,19 @@ std::vector<double> Env::profile() const {
   return total;
 }
 
-// q_ref + (kd/kp) qd_ref + tau_ref/kp, or the default pose
+// q_ref + (kd/kp) qd_ref + tau_ref/kp half-way to the next frame, or the default pose: the target
+// holds for one control step
 double Env::base_target(int joint, const EnvSettings& settings, const ReferenceView& now,
                         const ReferenceView& next) const {
   const Robot& robot = *robot_;
   if (settings.action_mode == "default_offset") return robot.q_default[joint];
-  // the target holds for one control step, so the reference is taken half-way
   const int q = frame_layout_.q() + joint, qd = frame_layout_.qd() + joint;
-  return 0.5 * (now.frame[q] + next.frame[q]) +
-         settings.feed_forward.velocity * robot.kd[joint] / robot.kp[joint] * now.frame[qd] +
-         settings.feed_forward.torque * now.torque[joint] / robot.kp[joint];
+  const double half_q = 0.5 * (now.frame[q] + next.frame[q]);
+  const double half_qd = 0.5 * (now.frame[qd] + next.frame[qd]);
+  const double half_torque = 0.5 * (now.torque[joint] + next.torque[joint]);
+  return half_q + (settings.feed_forward.velocity * robot.kd[joint] * half_qd +
+                   settings.feed_forward.torque * half_torque) /
+                      robot.kp[joint];
 }
 
 // the base and on it s a

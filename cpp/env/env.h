@@ -45,7 +45,7 @@ struct ResetSettings {
 /// (motion/reflex.h) until that is near what the motion would have been.
 struct ReflexSettings {
   double standing = 0.3;        ///< speed of the pelvis, m/s
-  double walking = 0.3;         ///< distance of a walking one's velocity from the reference, m/s
+  double walking = 0.45;        ///< distance of a walking one's velocity from the reference, m/s
   double walking_share = 0.15;  ///< to which this share of the reference's speed is added
   double sideways = 0.2;        ///< and this part of it to the side, m/s, lifts a foot at once
   double step = 0.8;  ///< largest change of the reference's velocity from step to step, m/s

@@ -147,8 +147,10 @@ Vec2 GaitLibrary::path_velocity(const Command& command) const {
 }
 
 double GaitLibrary::step_s(const Command& command) const {
-  const double speed = planar_speed(command), fast = std::max(0.0, speed - 1.0);
-  return 0.5 * (settings_.stride_s + settings_.stride_per_speed * (speed - fast) +
+  const double weighted =
+      std::hypot(command.vx, settings_.stride_vy * command.vy, settings_.stride_wz * command.wz);
+  const double fast = std::max(0.0, planar_speed(command) - 1.0);
+  return 0.5 * (settings_.stride_s + settings_.stride_per_speed * std::min(1.0, weighted) +
                 settings_.stride_per_fast * fast);
 }
 
@@ -158,7 +160,10 @@ double GaitLibrary::duty(const Command& command) const {
 }
 
 double GaitLibrary::half_width(const Command& command) const {
-  return settings_.half_width + settings_.half_width_per_vy * std::abs(command.vy);
+  // at speed the feet are apart lengthwise
+  const double close = 1.0 - 0.5 * std::min(1.0, std::abs(command.vx));
+  const double sideways = std::abs(command.vy) * step_s(command);
+  return settings_.half_width + settings_.half_width_per_side * close * sideways;
 }
 
 GaitLibrary::Pose GaitLibrary::foothold(const Pose& path, const Command& command, int side) const {

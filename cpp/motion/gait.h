@@ -12,24 +12,26 @@ namespace twist {
 
 /// Shape of the walking motion. Lengths in m, times in s, angles in rad.
 struct GaitSettings {
-  double stride_s = 0.86;            ///< two steps
-  double stride_per_speed = -0.12;   ///< added per m/s of planar speed, up to 1 m/s
-  double stride_per_fast = -0.2;     ///< added per m/s of planar speed above that
-  double duty = 0.53;                ///< share of the stride a foot is on the floor
-  double duty_per_fast = -0.04;      ///< added per m/s of planar speed above 1 m/s
-  double height = 0.735;             ///< pelvis height when standing
-  double height_per_speed2 = -0.02;  ///< added per (m/s)^2, up to 3.2
-  double half_width = 0.09;          ///< lateral distance of a foot from the path at mid-stance
-  double half_width_per_vy = 0.075;  ///< added per m/s of lateral speed
-  double ankle_back = 0.03;          ///< the ankle is planted this far behind the centre of mass
-  double clearance = 0.06;           ///< highest lift of the swing foot
+  double stride_s = 1.0;              ///< two steps
+  double stride_per_speed = -0.26;    ///< added per m/s of weighted speed, up to 1 m/s
+  double stride_vy = 3.0;             ///< weight of the lateral speed in that: feet come close
+  double stride_wz = 1.0;             ///< weight of the yaw rate in that, in m
+  double stride_per_fast = -0.2;      ///< added per m/s of planar speed above that
+  double duty = 0.53;                 ///< share of the stride a foot is on the floor
+  double duty_per_fast = -0.04;       ///< added per m/s of planar speed above 1 m/s
+  double height = 0.735;              ///< pelvis height when standing
+  double height_per_speed2 = -0.02;   ///< added per (m/s)^2, up to 3.2
+  double half_width = 0.08;           ///< lateral distance of a foot from the path at mid-stance
+  double half_width_per_side = 0.45;  ///< added per m a step goes sideways; half at 1 m/s
+  double ankle_back = 0.03;           ///< the ankle is planted this far behind the centre of mass
+  double clearance = 0.045;           ///< highest lift of the swing foot
   double toe_down = 0.4;        ///< pitch of the swing foot at mid-swing, per m/s of speed, up to 1
   double shoulder_pitch = 0.2;  ///< arm posture
   double shoulder_roll = 0.2;
   double elbow = 0.6;
-  double arm_swing = 2.5;     ///< shoulder pitch per m of the other ankle's offset
+  double arm_swing = 1.0;     ///< shoulder pitch per m of the other ankle's offset
   double elbow_swing = 0.5;   ///< elbow angle per shoulder angle
-  double waist_swing = 1.0;   ///< waist yaw per m of ankle separation
+  double waist_swing = 1.5;   ///< waist yaw per m of ankle separation
   double pelvis_swing = 0.0;  ///< pelvis yaw per m of ankle separation
   double shift_s = 0.6;       ///< duration of the weight shift when starting and stopping
   double accel_x = 0.8;       ///< command ramps: m/s^2
@@ -39,7 +41,10 @@ struct GaitSettings {
   template <class V>
   void visit(V&& field) {
     field("stride_s", stride_s, Valid(0.4, 2), "duration of two steps in s");
-    field("stride_per_speed", stride_per_speed, Valid(-0.5, 0.5), "added per m/s of planar speed");
+    field("stride_per_speed", stride_per_speed, Valid(-0.5, 0.5),
+          "added per m/s of weighted speed");
+    field("stride_vy", stride_vy, Valid(0, 10), "weight of the lateral speed in that");
+    field("stride_wz", stride_wz, Valid(0, 10), "weight of the yaw rate in that in m");
     field("stride_per_fast", stride_per_fast, Valid(-0.5, 0.5), "added per m/s above 1 m/s");
     field("duty", duty, Valid(0.505, 0.9), "share of the stride a foot is on the floor");
     field("duty_per_fast", duty_per_fast, Valid(-0.5, 0.5), "added per m/s above 1 m/s");
@@ -47,7 +52,8 @@ struct GaitSettings {
     field("height_per_speed2", height_per_speed2, Valid(-0.2, 0.2),
           "pelvis height added per (m/s)^2");
     field("half_width", half_width, Valid(0.06, 0.3), "foot to path at mid-stance in m");
-    field("half_width_per_vy", half_width_per_vy, Valid(0, 1), "added per m/s of lateral speed");
+    field("half_width_per_side", half_width_per_side, Valid(0, 1),
+          "added per m a step goes sideways");
     field("ankle_back", ankle_back, Valid(-0.1, 0.1), "ankle behind the centre of mass in m");
     field("clearance", clearance, Valid(0.01, 0.3), "lift of the swing foot in m");
     field("toe_down", toe_down, Valid(0, 1), "pitch of the swing foot at mid-swing, rad per m/s");

@@ -10,7 +10,7 @@
 
 namespace twist {
 
-constexpr int kContractFormat = 1;
+constexpr int kContractFormat = 2;
 
 /// What a policy file says about itself (contract.json, written by bundle_writer.py). A policy must
 /// not be driven by a program for which any of this differs.

@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 TOLERANCE = 1e-5  # of a golden answer
 CONTRACT, ONNX, SCRIPT, WEIGHTS, GOLDEN = (
     "contract.json",

@@ -138,6 +138,7 @@ def _contract(policy: Policy, robot: _C.Robot, net: PolicyNet) -> dict[str, Any]
             "velocity": env.feed_forward.velocity,
             "torque": env.feed_forward.torque,
             "formula": "q* = q_ref + velocity kd/kp qd_ref + torque tau_ref/kp + scale action",
+            "reference": "half-way between this frame and the next",
         },
         "network": {
             "encoder": net.encoder,

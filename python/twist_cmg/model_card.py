@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from .comparison import headline
@@ -37,9 +38,9 @@ def _base(base: Mapping[str, Any]) -> str:
     if base["mode"] == "default_offset":
         return "the default pose"
     return (
-        f"the reference, {base['velocity']:g} of the torque that damping takes and "
-        f"{base['torque']:g} of the torque that its motion needs (inverse dynamics of the frames, "
-        "computed by the controller)"
+        f"the reference, {base['reference']}: its angles, {base['velocity']:g} of the torque that "
+        f"damping takes and {base['torque']:g} of the torque that its motion needs (inverse "
+        "dynamics of the frames, computed by the controller)"
     )
 
 
@@ -64,8 +65,8 @@ def _measured(policy: Policy, weights_hash: str) -> list[str]:
 def _evaluation(policy: Policy, weights_hash: str) -> Answer | None:
     """That of its run, or the one beside its file, if it is of these very weights."""
     for file in (policy.folder / "evaluation.json", policy.file.with_suffix(".json")):
-        if file.is_file():
-            answer: Answer = json.loads(file.read_text())
-            if answer.get("policy_hash") == weights_hash:
+        with suppress(OSError, ValueError):  # no such file, or one of another kind
+            answer = json.loads(file.read_text())
+            if isinstance(answer, dict) and answer.get("policy_hash") == weights_hash:
                 return answer
     return None

@@ -77,8 +77,10 @@ TEST_P(ActionMode, TrajectoryIsSerialMjStepBitForBit) {
       if (settings.action_mode == "default_offset") continue;
       data->ctrl[joint] =
           0.5 * (now.frame[joint] + next.frame[joint]) +
-          forward.velocity * g1()->kd[joint] / g1()->kp[joint] * now.frame[29 + joint] +
-          forward.torque * now.torque[joint] / g1()->kp[joint];
+          (forward.velocity * g1()->kd[joint] * 0.5 *
+               (now.frame[29 + joint] + next.frame[29 + joint]) +
+           forward.torque * 0.5 * (now.torque[joint] + next.torque[joint])) /
+              g1()->kp[joint];
     }
     for (int i = 0; i < kActions; ++i) {
       data->ctrl[g1()->acted_joints[i]] += g1()->action_scale[i] * action[i];
@@ -328,7 +330,7 @@ TEST_P(MirroredStart, AndMirroredActionsGiveMirroredObservations) {
   double* state = env.state(0);
   state[1 + 2] += lift;
   for (int i = 0; i < 29; ++i) {
-    state[1 + 7 + i] += 0.03 * random.normal();
+    state[1 + 7 + i] += 0.01 * random.normal();
     state[1 + 36 + 6 + i] += 0.1 * random.normal();
   }
   mirror_state(state, env.state(1));
@@ -338,7 +340,7 @@ TEST_P(MirroredStart, AndMirroredActionsGiveMirroredObservations) {
   action_mirror(*g1(), 0, &source, &sign);
   const ObservationLayout& layout = env.layout();
   for (int step = 0; step < 10; ++step) {
-    const std::vector<float> action = action_of(0, step, 0.3);
+    const std::vector<float> action = action_of(0, step, 0.1);
     std::vector<float> twin(kActions);
     for (int i = 0; i < kActions; ++i) twin[i] = sign[i] * action[source[i]];
     env.step(0, 0, action.data());

@@ -150,6 +150,10 @@ TEST_P(Gait, NothingSinksIntoTheFloor) {
   for (const Walk& walk : walks()) EXPECT_LT(walk.exam.deepest(), 0.005) << walk.name;
 }
 
+TEST_P(Gait, FeetDoNotMeet) {
+  for (const Walk& walk : walks()) EXPECT_GT(walk.exam.feet_apart(), 0.01) << walk.name;
+}
+
 TEST_P(Gait, JointsKeepAwayFromTheirLimits) {
   for (const Walk& walk : walks()) EXPECT_GT(walk.exam.limit_margin(), 0.015) << walk.name;
 }
@@ -275,7 +279,9 @@ TEST(GaitLibrary, MirroredCommandGivesMirroredMotion) {
     for (int frame = 0; frame < 300; ++frame) {
       mirror_frame(g1()->mirror_joint, g1()->mirror_sign, motion.row(stream, frame), twin.data());
       for (int i = 0; i < motion.width(); ++i) {
-        ASSERT_NEAR(twin[i], motion.row(stream + 1, frame)[i], 5e-3) << frame << " " << i;
+        // the robot's own inertias are left-right equal to about a thousandth
+        ASSERT_NEAR(twin[i], motion.row(stream + 1, frame)[i], 3e-3 * (1 + std::abs(twin[i])))
+            << frame << " " << i;
       }
     }
   }

@@ -78,6 +78,27 @@ class WalkExam {
     return highest;
   }
 
+  /// Smallest horizontal distance between the corners' hulls of the two soles, m: the widest gap
+  /// that is seen from any direction; not positive where they overlap.
+  double feet_apart() const {
+    double least = 1e9;
+    for (const auto& soles : soles_) {
+      double gap = -1e9;
+      for (int i = 0; i < 360; ++i) {
+        const Vec2 direction(std::cos(i * M_PI / 180), std::sin(i * M_PI / 180));
+        double lowest = 1e9, highest = -1e9;
+        for (const Vec3& point : soles[0])
+          lowest = std::min(lowest, direction.dot(point.head<2>()));
+        for (const Vec3& point : soles[1]) {
+          highest = std::max(highest, direction.dot(point.head<2>()));
+        }
+        gap = std::max(gap, lowest - highest);
+      }
+      least = std::min(least, gap);
+    }
+    return least;
+  }
+
   double deepest() const { return -*std::min_element(lowest_.begin(), lowest_.end()); }
 
   /// Smallest distance of a joint to its limits, rad.

@@ -133,8 +133,8 @@ def test_the_card_shows_an_evaluation_of_these_very_weights(student: Path, tmp_p
     beside = Path(shutil.copy(student / "policy.pt", tmp_path / "mine.pt"))
     measured = json.loads((run / "evaluation.json").read_text())
 
-    def card(policy: Path, file: Path, name: str) -> str:
-        file.write_text(json.dumps(measured))
+    def card(policy: Path, file: Path, name: str, content: object = measured) -> str:
+        file.write_text(json.dumps(content))
         assert call(export.main, str(policy), "--out", str(tmp_path / name)) == 0
         return (tmp_path / name / "README.md").read_text()
 
@@ -145,6 +145,7 @@ def test_the_card_shows_an_evaluation_of_these_very_weights(student: Path, tmp_p
     measured["policy_hash"] = "that of another"
     told = card(run, run / "evaluation.json", "of-another")
     assert figure not in told and "No evaluation of it" in told
+    assert "No evaluation of it" in card(beside, tmp_path / "mine.json", "of-a-list", [1])
 
 
 def test_nothing_is_written_if_the_forms_differ(
@@ -210,7 +211,7 @@ DAMAGE = {
     "blocks": (widen, "number 4 of its observation is 'reference_leg_velocity:13', here it is"),
     "golden": (lambda f: (f / "golden.f32").unlink(), "lacks its file golden.f32"),
     "nan": (spoil_weights, "of the policy.* holds -?nan"),
-    "format": (lambda f: edit(f, lambda c: c.update(format=2)), "has format 2, but .* format 1"),
+    "format": (lambda f: edit(f, lambda c: c.update(format=3)), "has format 3, but .* format 2"),
     "answer": (spoil_golden, "golden observation 15"),
     "width": (lambda f: edit(f, lambda c: c["observation"].update(width=940)), "94[0-9]|shape"),
     "cut": (lambda f: (f / "weights.f32").write_bytes(b"1234"), "has 4 bytes, but its contract"),
