@@ -75,12 +75,11 @@ TEST_P(ActionMode, TrajectoryIsSerialMjStepBitForBit) {
     for (int joint = 0; joint < 29; ++joint) {
       data->ctrl[joint] = g1()->q_default[joint];
       if (settings.action_mode == "default_offset") continue;
-      data->ctrl[joint] =
-          0.5 * (now.frame[joint] + next.frame[joint]) +
-          (forward.velocity * g1()->kd[joint] * 0.5 *
-               (now.frame[29 + joint] + next.frame[29 + joint]) +
-           forward.torque * 0.5 * (now.torque[joint] + next.torque[joint])) /
-              g1()->kp[joint];
+      data->ctrl[joint] = 0.5 * (now.frame[joint] + next.frame[joint]) +
+                          (forward.velocity * g1()->kd[joint] * 0.5 *
+                               (now.frame[29 + joint] + next.frame[29 + joint]) +
+                           forward.torque * 0.5 * (now.torque[joint] + next.torque[joint])) /
+                              g1()->kp[joint];
     }
     for (int i = 0; i < kActions; ++i) {
       data->ctrl[g1()->acted_joints[i]] += g1()->action_scale[i] * action[i];
