@@ -16,20 +16,23 @@ import matplotlib.pyplot as plt
 SMOOTH = 20  # iterations
 
 
-def column(file: Path, name: str) -> list[float]:
+def columns(file: Path, *names: str) -> list[list[float]]:
+    """Of the rows that hold them all."""
     with file.open() as lines:
-        return [float(row[name]) for row in csv.DictReader(lines)]
+        rows = [row for row in csv.DictReader(lines) if all(row[name] for name in names)]
+    return [[float(row[name]) for row in rows] for name in names]
 
 
 def draw(picture: Path, runs: list[Path]) -> None:
     figure, (survival, error, falls) = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
     for run in runs:
-        steps = [0.0, *column(run / "progress.csv", "env_steps")]
-        measured = run / "evaluation.csv"
-        at = [steps[int(i)] / 1e6 for i in column(measured, "iteration")]
-        survival.plot(at, [100 * x for x in column(measured, "survival_10s")], label=run.name)
-        error.plot(at, column(measured, "velocity_rmse_1s_10s"))
-        rate = column(run / "progress.csv", "fall_rate")
+        steps, rate = columns(run / "progress.csv", "env_steps", "fall_rate")
+        steps.insert(0, 0.0)
+        names = ("iteration", "survival_10s", "velocity_rmse_1s_10s")
+        iterations, survived, errors = columns(run / "evaluation.csv", *names)
+        at = [steps[int(i)] / 1e6 for i in iterations]
+        survival.plot(at, [100 * x for x in survived], label=run.name)
+        error.plot(at, errors)
         means = [sum(rate[max(0, i - SMOOTH) : i]) / min(i, SMOOTH) for i in range(1, len(rate))]
         falls.plot([step / 1e6 for step in steps[1 : len(rate)]], means)
     survival.set_ylabel("10-s episodes survived, %")
