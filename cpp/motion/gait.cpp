@@ -11,7 +11,10 @@ namespace {
 constexpr double kAnkleHeight = 0.035;  // of the foot body above the sole, from the foot spheres
 constexpr double kGravity = 9.81;
 
-double planar_speed(const Command& command) { return std::hypot(command.vx, command.vy); }
+// planar speed above 1 m/s
+double fast_speed(const Command& command) {
+  return std::max(0.0, std::hypot(command.vx, command.vy) - 1.0);
+}
 
 double min_jerk(double u) { return u * u * u * (10.0 - 15.0 * u + 6.0 * u * u); }
 
@@ -149,14 +152,12 @@ Vec2 GaitLibrary::path_velocity(const Command& command) const {
 double GaitLibrary::step_s(const Command& command) const {
   const double weighted =
       std::hypot(command.vx, settings_.stride_vy * command.vy, settings_.stride_wz * command.wz);
-  const double fast = std::max(0.0, planar_speed(command) - 1.0);
   return 0.5 * (settings_.stride_s + settings_.stride_per_speed * std::min(1.0, weighted) +
-                settings_.stride_per_fast * fast);
+                settings_.stride_per_fast * fast_speed(command));
 }
 
 double GaitLibrary::duty(const Command& command) const {
-  const double fast = std::max(0.0, planar_speed(command) - 1.0);
-  return std::max(0.505, settings_.duty + settings_.duty_per_fast * fast);
+  return std::max(0.505, settings_.duty + settings_.duty_per_fast * fast_speed(command));
 }
 
 double GaitLibrary::half_width(const Command& command) const {

@@ -16,6 +16,7 @@ from .bench_policy import measure_policy
 from .bench_rings import MODES, cases_of, measure
 from .cli import SUCCESS, Parser, positive, run_command
 from .config import load_config, load_robot
+from .evaluation import POLICY_NAMES
 from .progress import json_line, make_console
 from .references import Motion
 
@@ -117,7 +118,7 @@ def _parser() -> Parser:
         metavar="section.key=value",
         help="settings, such as env.sim.timestep",
     )
-    doc = "policy: run folder, bundle, .pt file, 'student' or 'teacher' (student)"
+    doc = f"policy: {POLICY_NAMES} (student)"
     parser.add_argument("--policy", metavar="NAME", default="student", help=doc)
     parser.add_argument("--config", metavar="F", help="YAML file, or name of a shipped one")
     parser.add_argument("--envs", type=positive, metavar="N", help="environments side by side")

@@ -21,6 +21,7 @@ from .strict_yaml import read_yaml
 from .trials import Answer, Cell, Columns, Subject, steps, summarise
 
 POLICY_KINDS = ("teacher", "student")
+POLICY_NAMES = "a run folder, a bundle, a .pt file, 'student' or 'teacher'"  # for load_policy
 CURVE_S = 10.0  # of an episode of the learning curve
 CURVE_EPISODES = 64
 
@@ -149,10 +150,7 @@ def _policy_file(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise ValueError(
-            f"there is no policy {path}; "
-            "give a run folder, a bundle, a .pt file, 'student' or 'teacher'"
-        )
+        raise ValueError(f"there is no policy {path}; give {POLICY_NAMES}")
     candidates = [path / "checkpoints" / LAST, path / "policy.pt"]
     for file in candidates:
         if file.is_file():

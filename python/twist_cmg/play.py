@@ -16,7 +16,7 @@ from .answers import check_place
 from .cli import FAILED, SUCCESS, Parser, run_command
 from .config import robot_settings
 from .controls import HELP, Controls
-from .evaluation import load_policy, motion_for
+from .evaluation import POLICY_NAMES, load_policy, motion_for
 from .film import render_film
 from .progress import make_console
 from .tour import Walk, make_tour, record, verdict, walk_table
@@ -80,7 +80,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _parser() -> Parser:
     parser = Parser("play", __doc__ or "", _EXAMPLES)
-    doc = "run folder, bundle, .pt file, 'student' or 'teacher' (student)"
+    doc = f"{POLICY_NAMES} (student)"
     parser.add_argument("policy", metavar="POLICY", nargs="?", default="student", help=doc)
     parser.add_argument("--video", metavar="FILE", help="film a tour of commands, without a screen")
     parser.add_argument(

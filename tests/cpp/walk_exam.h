@@ -78,23 +78,16 @@ class WalkExam {
     return highest;
   }
 
-  /// Smallest horizontal distance between the corners' hulls of the two soles, m: the widest gap
-  /// that is seen from any direction; not positive where they overlap.
+  /// Smallest horizontal distance between the hulls of the two soles' corners, m; not positive
+  /// where they overlap.
   double feet_apart() const {
     double least = 1e9;
     for (const auto& soles : soles_) {
-      double gap = -1e9;
-      for (int i = 0; i < 360; ++i) {
-        const Vec2 direction(std::cos(i * M_PI / 180), std::sin(i * M_PI / 180));
-        double lowest = 1e9, highest = -1e9;
-        for (const Vec3& point : soles[0])
-          lowest = std::min(lowest, direction.dot(point.head<2>()));
-        for (const Vec3& point : soles[1]) {
-          highest = std::max(highest, direction.dot(point.head<2>()));
-        }
-        gap = std::max(gap, lowest - highest);
+      std::vector<Vec2> feet[2];
+      for (int side = 0; side < 2; ++side) {
+        for (const Vec3& point : soles[side]) feet[side].push_back(point.head<2>());
       }
-      least = std::min(least, gap);
+      least = std::min(least, widest_gap(feet[0], feet[1]));
     }
     return least;
   }
@@ -223,7 +216,7 @@ class WalkExam {
       for (const Vec3& point : soles_[frame][side]) points.push_back(point.head<2>());
     }
     result.both = carrying == 2;
-    result.outside = distance_outside(pressure, points);
+    result.outside = std::max(0.0, widest_gap({pressure}, points));
     return result;
   }
 
@@ -253,15 +246,16 @@ class WalkExam {
     return rot_z(yaw_[frame]) * heading_vector;
   }
 
-  // How far a point lies outside the convex hull of others: the widest gap between the two that is
-  // seen from any direction.
-  static double distance_outside(const Vec2& point, const std::vector<Vec2>& hull) {
-    double gap = 0;
+  // The widest gap between two convex hulls that is seen from any direction: their distance, or not
+  // positive where they overlap.
+  static double widest_gap(const std::vector<Vec2>& one, const std::vector<Vec2>& other) {
+    double gap = -1e9;
     for (int i = 0; i < 720; ++i) {
       const Vec2 direction(std::cos(i * M_PI / 360), std::sin(i * M_PI / 360));
-      double support = -1e9;
-      for (const Vec2& corner : hull) support = std::max(support, direction.dot(corner));
-      gap = std::max(gap, direction.dot(point) - support);
+      double begin = 1e9, end = -1e9;
+      for (const Vec2& corner : one) begin = std::min(begin, direction.dot(corner));
+      for (const Vec2& corner : other) end = std::max(end, direction.dot(corner));
+      gap = std::max(gap, begin - end);
     }
     return gap;
   }
